@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// Addresses as text. Parsing only: nothing here touches a socket or a resolver.
+#include "core/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct address_text address_format_host(const struct address *a)
+{
+	struct address_text out = { "" };
+	if (a->family)
+		inet_ntop(a->family == 6 ? AF_INET6 : AF_INET, a->bytes, out.text,
+			sizeof out.text);
+	return out;
+}
+
+struct address_text address_format(const struct address *a)
+{
+	struct address_text out, host = address_format_host(a);
+	if (a->family == 0)
+		snprintf(out.text, sizeof out.text, "-");
+	else
+		snprintf(out.text, sizeof out.text, a->family == 6 ? "[%.45s]:%u" : "%.45s:%u",
+			host.text, a->port);
+	return out;
+}
+
+int address_parse_host(struct address *a, const char *host, uint16_t port)
+{
+	char bare[ADDRESS_TEXT];
+	size_t n = strlen(host);
+	struct address parsed = { .port = port };
+
+	if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
+		host++;
+		n -= 2;
+	}
+	if (n >= sizeof bare)
+		return -EINVAL;
+	memcpy(bare, host, n);
+	bare[n] = '\0';
+	if (inet_pton(AF_INET, bare, parsed.bytes) == 1)
+		parsed.family = 4;
+	else if (inet_pton(AF_INET6, bare, parsed.bytes) == 1)
+		parsed.family = 6;
+	else
+		return -EINVAL;
+	*a = parsed;
+	return 0;
+}
+
+static int parse_port(const char *text, uint16_t *port)
+{
+	char *end;
+	if (*text < '0' || *text > '9' || strlen(text) > 5)
+		return -EINVAL;
+	unsigned long value = strtoul(text, &end, 10);
+	if (*end || value == 0 || value > 65535)
+		return -EINVAL;
+	*port = (uint16_t)value;
+	return 0;
+}
+
+int address_split(const char *text, char *host, uint16_t *port, bool port_optional)
+{
+	const char *colon = strrchr(text, ':');
+	const char *bracket = strrchr(text, ']');
+	size_t n;
+
+	if (bracket && colon && colon < bracket)
+		colon = NULL;
+	// Several colons and no bracket: a bare IPv6 address, whose end is no port.
+	if (colon && !bracket && strchr(text, ':') != colon)
+		colon = NULL;
+	if (!colon && !port_optional)
+		return -EINVAL;
+	*port = 0;
+	if (colon && parse_port(colon + 1, port) < 0)
+		return -EINVAL;
+	n = colon ? (size_t)(colon - text) : strlen(text);
+	if (bracket) {
+		if (text[0] != '[' || bracket != text + n - 1)
+			return -EINVAL;
+		text++;
+		n -= 2;
+	}
+	if (n == 0 || n > HOST_MAX)
+		return -EINVAL;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	return 0;
+}
+
+int address_parse(struct address *a, const char *text)
+{
+	char host[HOST_MAX + 1];
+	uint16_t port;
+	if (address_split(text, host, &port, false) < 0)
+		return -EINVAL;
+	return address_parse_host(a, host, port);
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+	return a->family == b->family && a->port == b->port &&
+	       memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+bool address_is_loopback(const struct address *a)
+{
+	static const uint8_t six[16] = { [15] = 1 };
+	if (a->family == 4)
+		return a->bytes[0] == 127;
+	return a->family == 6 && memcmp(a->bytes, six, sizeof six) == 0;
+}

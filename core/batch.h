@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// A batch: consecutive messages of one source, the unit of deduplication, repair and trimming.
+// Immutable once it is in the log.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/id.h"
+#include "core/limits.h"
+
+struct source;
+
+struct batch {
+	struct batch *older, *newer; // in its source, by sequence number; owned by the log
+	struct source *source;       // borrowed: a source outlives its batches
+	uint64_t first;              // sequence number of the first message
+	uint64_t index;              // position in the log
+	uint64_t ordinal;            // of its first message among all messages of the log
+	uint64_t arrived;
+	uint32_t from;  // serial of the link that brought it, 0 for our own
+	uint32_t holds; // gating consumers that have not passed it
+	uint32_t count;
+	uint32_t bytes; // of data
+	bool own;       // published here
+	bool sent;      // a link has taken it
+	uint32_t *lengths; // [count], all > 0
+	uint8_t *data;     // [bytes]
+};
+
+// An empty batch with room for `count` messages of `bytes` in all; NULL when memory is out.
+struct batch *batch_new(struct source *source, uint64_t first, uint32_t count, uint32_t bytes);
+void batch_free(struct batch *b);
+
+static inline size_t batch_charge(const struct batch *b)
+{
+	return b->bytes + (size_t)b->count * MESSAGE_CHARGE;
+}
+
+static inline uint64_t batch_next(const struct batch *b)
+{
+	return b->first + b->count;
+}

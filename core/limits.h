@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// Every limit, timeout and size of the protocol and the node, with its unit and its reason.
+#pragma once
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+
+// All times are microseconds (uint64_t) on a monotonic clock that counts suspend.
+#define MILLISECOND ((uint64_t)1000)
+#define SECOND      (1000 * MILLISECOND)
+
+// A message: what one write(2) carries at any alignment of its buffer. The kernel takes 256
+// pages at most, and an unaligned buffer costs one of them.
+#define MESSAGE_MAX (1 * MIB - 4 * KIB)
+// Charged for each message beside its bytes, so that empty-looking messages are not free.
+#define MESSAGE_CHARGE ((size_t)128)
+// A batch gathers small messages up to this; a larger message is a batch of its own.
+#define BATCH_BYTES (64 * KIB)
+#define BATCH_COUNT 1024
+// Longest time that a message may wait for others to share its batch.
+#define BATCH_DELAY (1 * MILLISECOND)
+// Two publishes closer than this are "under load": the second one gathers.
+#define BATCH_IDLE ((uint64_t)100)
+
+// What the log keeps for those who were away: this much or this long, whichever ends first.
+#define RETAIN_BYTES (16 * MIB)
+#define RETAIN_TIME  (30 * SECOND)
+// Held back by readers and links beyond this, the slowest is cut loose at once.
+#define LOG_BYTES (64 * MIB)
+// What a source may have under way on one link. One message of the largest size must fit, and
+// a second one keeps the pipe full while the first is read.
+#define SOURCE_WINDOW (2 * MIB)
+// What this node may have published and not yet handed to every link.
+#define PUBLISH_WINDOW (2 * MIB)
+// Alone, a writer parks when this much waits unsent: half of what is retained.
+#define UNSENT_BYTES (RETAIN_BYTES / 2)
+#define SOURCES_MAX  16384
+
+// A reader that keeps others waiting has this long to move at STALL_RATE.
+#define STALL_TIMEOUT (3 * SECOND)
+#define STALL_RATE    (64 * KIB) // bytes per second
+// A cut-loose reader gates again within this distance of the head.
+#define REATTACH_BYTES (1 * MIB)
+// A link that grants nothing for this long is dropped. Longer than STALL_TIMEOUT by enough for
+// the node at the far end of a chain to act first.
+#define LINK_STALL_TIMEOUT (10 * SECOND)
+// A missing range is asked of the other links for this long before it is called a gap.
+#define PULL_TIMEOUT (3 * SECOND)
+
+// One direction of a direct stream.
+#define STREAM_WINDOW (256 * KIB)
+
+// Frames. The payload of a data frame is a chunk: small enough that a ping behind it is not late.
+#define CHUNK_BYTES (16 * KIB)
+#define FRAME_MAX   (20 * KIB)
+// Before a link is up nobody may make us buffer more than a HELLO or a GOODBYE.
+#define FRAME_MAX_EARLY (2 * KIB)
+// Encoded data ready for the socket; more stays in the log, where it costs nothing.
+#define OUTPUT_BYTES (128 * KIB)
+// Control frames waiting for a peer that does not read.
+#define CONTROL_BYTES (1 * MIB)
+
+#define NAME_MAX_LENGTH 63 // bytes, without the terminator
+#define HELLO_ADDRESSES 8
+#define PEERS_ADDRESSES 16
+#define HOST_MAX        253 // a host name
+
+// Links.
+#define LINKS_MAX         1024               // all states together, of a node without a limit
+#define UNPROVEN_MAX      64                 // accepted and not yet up
+#define HANDSHAKE_TIMEOUT (10 * SECOND)
+#define DIAL_TIMEOUT      (3 * SECOND)       // a TCP connect
+#define GOODBYE_TIMEOUT   (500 * MILLISECOND) // to flush what was promised before closing
+#define PING_INTERVAL_MAX (1 * SECOND)
+#define CLOCK_JUMP        (5 * SECOND) // our own loop slept: ping first, judge later
+
+// Overlay.
+#define MIN_PEERS_DEFAULT    3
+#define MAX_PEERS_DEFAULT    5
+#define PEERS_BOUND          1000 // highest value that min_peers and max_peers take
+#define PING_TIMEOUT_DEFAULT (3000 * MILLISECOND)
+#define PING_TIMEOUT_MIN     (100 * MILLISECOND)
+#define PING_TIMEOUT_MAX     (600 * SECOND)
+#define VIEW_MAX             256
+#define DIALS_MAX            4
+#define DIALS_MAX_ALONE      16
+#define BACKOFF_MIN          (200 * MILLISECOND)
+#define BACKOFF_MAX          (10 * SECOND)
+#define DROP_HOLD            (30 * SECOND) // a peer dropped by hand is not dialled for this long
+#define REWIRE_TIMEOUT       (10 * SECOND) // one link above max may last this long
+#define SHUFFLE_INTERVAL     (10 * SECOND)
+#define PROBE_INTERVAL       (5 * SECOND)
+#define MERGE_INTERVAL       (2 * SECOND)
+#define BEACON_INTERVAL      (5 * SECOND)
+#define BEACON_FRESH         (7 * SECOND)  // younger than this, a beacon speaks for the present
+#define BEACON_EXPIRE        (15 * SECOND)
+#define BEACON_ESTABLISHED   3             // beacons after which a component is no newcomer
+#define SPLIT_CONFIRM        (5 * SECOND)  // between two mismatches that make a netsplit
+#define SPLIT_FORGET         (60 * SECOND) // without evidence either way
+
+// Members: announcements of everyone to everyone.
+#define MEMBERS_MAX      16384
+#define LEASE_RENEW      (300 * SECOND)
+#define LEASE_EXPIRE     (900 * SECOND)
+#define ANNOUNCE_PAYLOAD 512 // bytes
+
+// Logs in the mount.
+#define EVENTS_BYTES (1 * MIB)
+#define EVENT_LINE   1024
+
+// The file system.
+#define CTL_LINE_MAX (4 * KIB)
+#define PARKED_BYTES (64 * MIB) // of waiting writes in all

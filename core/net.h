@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// The driver of a node in the daemon: sockets and the loop's timers. One per process.
+#pragma once
+
+#include <ev.h>
+
+#include "core/node.h"
+#include "core/resolve.h"
+
+struct net {
+	struct ev_loop *loop;
+	struct node *node;       // borrowed
+	struct resolver *resolver;
+	int listener;
+	ev_io accepting;
+	ev_timer accept_again; // after a lack of descriptors
+	ev_timer timer;        // the node's next deadline
+	struct net_socket *sockets; // list
+	uint8_t *scratch;      // one read
+};
+
+// Binds and listens at *address: port 0 means NET_PORT or, when that is taken, the next free one
+// above it; *address then says which. 0, or -errno: -EADDRINUSE, -EADDRNOTAVAIL, -EACCES...
+#define NET_PORT 8495
+int net_listen(struct address *address);
+// Microseconds: CLOCK_BOOTTIME, and CLOCK_REALTIME.
+uint64_t net_now(void);
+uint64_t net_wall(void);
+
+// Takes the listening descriptor. 0 or -errno.
+int net_init(struct net *net, struct ev_loop *loop, int listener);
+void net_fini(struct net *net);
+// The functions that node_new() wants; then net_start() with the node they serve.
+struct node_driver net_driver(struct net *net);
+void net_start(struct net *net, struct node *node);
+// No new connections; for a clean stop.
+void net_stop_listening(struct net *net);
+// Sends what the links have to say and sets the timer. Once per turn of the loop, at its end.
+void net_flush(struct net *net);

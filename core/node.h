@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// A node: one member of the network, without sockets, clock or randomness of its own.
+//
+// Whoever moves its bytes is its *driver* (core/net in the daemon, the tests' world in virtual
+// time). Every turn the driver calls node_advance() with the time first, hands in what arrived,
+// and then sends what the links of node_next_output() have to say. Whoever shows it to users is
+// its *face* (fs/); it asks for changes once per turn with node_take_changes() and is never
+// called.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/address.h"
+#include "core/event.h"
+#include "core/id.h"
+#include "core/log.h"
+#include "core/stream.h"
+
+struct link;
+struct node;
+
+struct node_config {
+	struct id id;
+	uint64_t incarnation; // higher than any this id was ever used with
+	uint64_t seed;        // for jitter and choice
+	char name[NAME_MAX_LENGTH + 1];
+	struct address address; // where this node listens
+	uint32_t min_peers;
+	uint32_t max_peers; // 0: no limit
+	uint64_t ping_timeout;
+};
+
+struct node_driver {
+	void *context;
+	// Starts to connect. 0: node_dialled() follows, later. -errno: failed at once.
+	int (*dial)(void *context, struct link *link, const struct address *to);
+	// The link is gone: close its socket and forget it. Never called from within dial().
+	void (*hangup)(void *context, struct link *link);
+	// Looks a host name up. 0: node_resolved() follows, later. -errno: failed at once.
+	int (*resolve)(void *context, uint64_t tag, const char *host, uint16_t port);
+};
+
+// Counters of everything that was refused, skipped or lost; shown in `status` by these names.
+#define NODE_COUNTERS(X)                                                                           \
+	X(messages_published) /* by writers here */                                                \
+	X(messages_received)  /* first copies of others' messages */                               \
+	X(batches_duplicate)  /* copies beyond the first */                                        \
+	X(messages_lost)      /* own, trimmed before any peer took them */                         \
+	X(messages_missed)    /* others', in gaps */                                               \
+	X(messages_overrun)   /* skipped by readers here that were too slow */                     \
+	X(bytes_discarded)    /* cut from messages by packet-mode reads */                         \
+	X(stream_bytes_lost)  /* on streams whose peer went */                                     \
+	X(frames_malformed)                                                                        \
+	X(frames_unknown)                                                                          \
+	X(links_refused)                                                                           \
+	X(links_timed_out)                                                                         \
+	X(links_slow)                                                                              \
+	X(accepts_refused)  /* above the bound on links */                                         \
+	X(accepts_failed)   /* no descriptor for a connection */                                   \
+	X(dials_failed)                                                                            \
+	X(announcements_dropped) /* from unknown, stale or too many origins */                     \
+	X(sources_refused)       /* above the bound on sources */
+
+struct node_counters {
+#define X(name) uint64_t name;
+	NODE_COUNTERS(X)
+#undef X
+};
+
+struct node *node_new(const struct node_config *config, const struct node_driver *driver);
+// Ends all links at once, without a goodbye.
+void node_free(struct node *node);
+// Says goodbye to all peers; node_stopped() once they have taken it or GOODBYE_TIMEOUT is over.
+// No new link comes up from here on.
+void node_stop(struct node *node);
+bool node_stopped(const struct node *node);
+
+// For the driver.
+//
+// `now`: microseconds, monotonic, counting suspend, never 0. `wall`: microseconds since the
+// epoch, for event lines only. Runs every timer that is due.
+void node_advance(struct node *node, uint64_t now, uint64_t wall);
+// When node_advance() is due at the latest.
+uint64_t node_deadline(const struct node *node);
+// A connection came in: its link, or NULL (close it; counted).
+struct link *node_accept(struct node *node, const struct address *from);
+// A dial has ended: error is 0 or -errno. On an error the link is freed; hangup is called.
+void node_dialled(struct node *node, struct link *link, int error);
+void node_resolved(struct node *node, uint64_t tag, int error, const struct address *addresses,
+	size_t count);
+// Bytes arrived. The link may be gone afterwards; hangup has been called then.
+void node_receive(struct node *node, struct link *link, const uint8_t *bytes, size_t n);
+// The connection is closed or broken: error 0 for an end of file. hangup is called.
+void node_lost(struct node *node, struct link *link, int error);
+// The next link that may have something to send since it was last returned here; NULL: none.
+struct link *node_next_output(struct node *node);
+// Bytes to send on a link; they hold until link_sent() or the next call for the node. 0: none.
+size_t node_output(struct node *node, struct link *link, const uint8_t **bytes);
+// The socket took n of them. May call hangup, when these were a goodbye.
+void node_sent(struct node *node, struct link *link, size_t n);
+void node_accept_failed(struct node *node, int error);
+// The driver's own mark on a link.
+void link_set_socket(struct link *link, void *socket);
+void *link_socket(const struct link *link);
+
+void node_add_seed(struct node *node, const char *host, uint16_t port);
+
+// For the face.
+//
+enum node_change {
+	NODE_CHANGED_LOG = 1,     // something to read, or room to publish
+	NODE_CHANGED_STREAMS = 2, // a stream with `fresh` set
+	NODE_CHANGED_EVENTS = 4,
+	NODE_CHANGED_PEERS = 8,
+	NODE_CHANGED_CONNECTS = 16, // a node_connect() has ended
+};
+// What changed since the last call, as a set of enum node_change.
+unsigned node_take_changes(struct node *node);
+
+// One message to everyone. 0; -EAGAIN when there is no room now; -EMSGSIZE; -ENOMEM.
+int node_publish(struct node *node, const void *data, size_t n);
+// Is there room for a message of n bytes?
+bool node_has_room(const struct node *node, size_t n);
+struct log *node_log(struct node *node);
+struct event_log *node_events(struct node *node);
+struct node_counters *node_counters(struct node *node);
+const struct node_config *node_config(const struct node *node);
+uint64_t node_now(const struct node *node);
+uint64_t node_started(const struct node *node);
+size_t node_member_count(const struct node *node);
+
+// A direct peer, by its serial number: counts up, never reused by this process, never 0.
+struct peer {
+	uint32_t serial;
+	struct id id;
+	char name[NAME_MAX_LENGTH + 1]; // empty: none
+	struct address address;         // where it listens; family 0: it does not say
+	struct address remote;          // the other end of the connection
+	bool outgoing;                  // we dialled
+	uint64_t since;                 // node time
+	uint64_t since_wall;            // microseconds since the epoch
+	uint64_t rtt;                   // smoothed, microseconds; 0: not measured yet
+	uint64_t bytes_in, bytes_out;
+	uint64_t queued;                // bytes waiting to be sent
+	uint64_t stream_credit;         // bytes that may be written to the stream's peer now
+	struct stream *stream;          // borrowed
+};
+size_t node_peer_count(const struct node *node);
+// The peer with the lowest serial above `after` (0: the first). False: no more.
+bool node_next_peer(const struct node *node, uint32_t after, struct peer *peer);
+bool node_find_peer(const struct node *node, uint32_t serial, struct peer *peer);
+
+// Commands of `ctl`.
+//
+// Connects by hand: a token > 0 for node_connect_result(), or -errno (-EEXIST already a peer or
+// this node itself, -EINVAL not an address this node may dial, -EUSERS, -ENOENT unknown id).
+int64_t node_connect(struct node *node, const char *host, uint16_t port);
+int64_t node_connect_id(struct node *node, const struct id *id);
+// -EINPROGRESS, or the outcome, and the token is spent: 0, -ECONNREFUSED, -ETIMEDOUT,
+// -EHOSTUNREACH, -EACCES, -EEXIST, -EUSERS, -ENOENT (no such host), -ECANCELED.
+int node_connect_result(struct node *node, int64_t token);
+void node_connect_cancel(struct node *node, int64_t token);
+// -ENOENT: no such peer.
+int node_drop(struct node *node, const struct id *id);

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// A mounted node: the FUSE session on the loop, and the one door to the rest of fs/.
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+
+#include "core/node.h"
+
+struct session;
+
+struct session_config {
+	const char *mountpoint;   // absolute
+	const char *mount_options; // for mount(8): "rw,nodev,allow_other", or NULL
+	bool debug;               // libfuse's own trace on stderr
+	void *context;
+	void (*ready)(void *context); // the kernel and we have agreed (FUSE INIT): the mount answers
+	// The session is over: unmounted (error 0) or broken (-errno). Called once, from the loop.
+	void (*ended)(void *context, int error);
+};
+
+// Mounts. 0 or -errno; libfuse has said why on stderr.
+int session_new(struct session **session, const struct session_config *config, struct ev_loop *loop,
+	struct node *node);
+// Once per turn of the loop, after the node has had its turn: wakes whoever waits for what changed.
+void session_turn(struct session *session);
+// The node stops: every waiting call ends and none waits from here on (readers see the end of
+// file where that is true, else EIO).
+void session_end_calls(struct session *session);
+// Unmounts, if it is still mounted, and frees.
+void session_free(struct session *session);
