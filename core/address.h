@@ -8,9 +8,9 @@
 #include "core/limits.h"
 
 struct address {
-	uint8_t family;    // 4, 6, or 0 for none
+	uint8_t family;	   // 4, 6, or 0 for none
 	uint8_t bytes[16]; // network order; IPv4 uses the first four, the rest is zero
-	uint16_t port;     // host order
+	uint16_t port;	   // host order
 };
 
 #define ADDRESS_TEXT 56

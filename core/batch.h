@@ -14,19 +14,22 @@ struct source;
 
 struct batch {
 	struct batch *older, *newer; // in its source, by sequence number; owned by the log
-	struct source *source;       // borrowed: a source outlives its batches
-	uint64_t first;              // sequence number of the first message
-	uint64_t index;              // position in the log
-	uint64_t ordinal;            // of its first message among all messages of the log
+	struct source *source;	     // borrowed: a source outlives its batches
+	uint64_t first;		     // sequence number of the first message
+	uint64_t index;		     // position in the log
+	uint64_t ordinal;	     // others' messages in the log before it
+	uint64_t distance;	     // charge of everything in the log before it
 	uint64_t arrived;
-	uint32_t from;  // serial of the link that brought it, 0 for our own
+	uint32_t from;	// serial of the link that brought it, 0 for our own
 	uint32_t holds; // gating consumers that have not passed it
+	uint32_t pins;	// readers in the middle of it; it outlives the log for them
+	bool kept;	// in the log
 	uint32_t count;
-	uint32_t bytes; // of data
-	bool own;       // published here
-	bool sent;      // a link has taken it
+	uint32_t bytes;	   // of data
+	bool own;	   // published here
+	bool sent;	   // a link has taken it
 	uint32_t *lengths; // [count], all > 0
-	uint8_t *data;     // [bytes]
+	uint8_t *data;	   // [bytes]
 };
 
 // An empty batch with room for `count` messages of `bytes` in all; NULL when memory is out.

@@ -16,12 +16,12 @@
 
 struct event_log {
 	struct buffer text; // whole lines, [tail, head)
-	uint64_t tail;      // offset of the first byte kept
-	uint64_t head;      // offset past the last byte: the size of the file
+	uint64_t tail;	    // offset of the first byte kept
+	uint64_t head;	    // offset past the last byte: the size of the file
 	uint64_t sequence;  // of the last event
 	uint64_t changed;   // wall-clock time of the last event, microseconds since the epoch
-	uint64_t lost;      // events that no memory could be had for
-	bool fresh;         // set by every event; whoever tells readers clears it
+	uint64_t lost;	    // events that no memory could be had for
+	bool fresh;	    // set by every event; whoever tells readers clears it
 	// Called with each finished line, without its newline; may be NULL. Must not emit events.
 	void (*mirror)(void *context, const char *line);
 	void *mirror_context;

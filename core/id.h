@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A node's identity: 128 bits, written as 26 characters of base32 (RFC 4648, lower case, no padding).
+// A node's identity: 128 bits, written as 26 characters of base32 (RFC 4648, lower case, no
+// padding).
 #pragma once
 
 #include <stdbool.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 
 #define ID_BYTES 16
-#define ID_TEXT  26 // without the terminator
+#define ID_TEXT	 26 // without the terminator
 
 struct id {
 	uint8_t bytes[ID_BYTES];

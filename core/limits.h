@@ -7,7 +7,7 @@
 
 // All times are microseconds (uint64_t) on a monotonic clock that counts suspend.
 #define MILLISECOND ((uint64_t)1000)
-#define SECOND      (1000 * MILLISECOND)
+#define SECOND	    (1000 * MILLISECOND)
 
 // A message: what one write(2) carries at any alignment of its buffer. The kernel takes 256
 // pages at most, and an unaligned buffer costs one of them.
@@ -37,8 +37,9 @@
 #define SOURCES_MAX  16384
 
 // A reader that keeps others waiting has this long to move at STALL_RATE.
-#define STALL_TIMEOUT (3 * SECOND)
-#define STALL_RATE    (64 * KIB) // bytes per second
+#define STALL_TIMEOUT	(3 * SECOND)
+#define STALL_RATE	(64 * KIB) // bytes per second
+#define POLICE_INTERVAL (100 * MILLISECOND)
 // A cut-loose reader gates again within this distance of the head.
 #define REATTACH_BYTES (1 * MIB)
 // A link that grants nothing for this long is dropped. Longer than STALL_TIMEOUT by enough for
@@ -63,45 +64,45 @@
 #define NAME_MAX_LENGTH 63 // bytes, without the terminator
 #define HELLO_ADDRESSES 8
 #define PEERS_ADDRESSES 16
-#define HOST_MAX        253 // a host name
+#define HOST_MAX	253 // a host name
 
 // Links.
-#define LINKS_MAX         1024               // all states together, of a node without a limit
-#define UNPROVEN_MAX      64                 // accepted and not yet up
+#define LINKS_MAX	  1024 // all states together, of a node without a limit
+#define UNPROVEN_MAX	  64   // accepted and not yet up
 #define HANDSHAKE_TIMEOUT (10 * SECOND)
-#define DIAL_TIMEOUT      (3 * SECOND)       // a TCP connect
-#define GOODBYE_TIMEOUT   (500 * MILLISECOND) // to flush what was promised before closing
+#define DIAL_TIMEOUT	  (3 * SECOND)	      // a TCP connect
+#define GOODBYE_TIMEOUT	  (500 * MILLISECOND) // to flush what was promised before closing
 #define PING_INTERVAL_MAX (1 * SECOND)
-#define CLOCK_JUMP        (5 * SECOND) // our own loop slept: ping first, judge later
+#define CLOCK_JUMP	  (5 * SECOND) // our own loop slept: ping first, judge later
 
 // Overlay.
 #define MIN_PEERS_DEFAULT    3
 #define MAX_PEERS_DEFAULT    5
-#define PEERS_BOUND          1000 // highest value that min_peers and max_peers take
+#define PEERS_BOUND	     1000 // highest value that min_peers and max_peers take
 #define PING_TIMEOUT_DEFAULT (3000 * MILLISECOND)
 #define PING_TIMEOUT_MIN     (100 * MILLISECOND)
 #define PING_TIMEOUT_MAX     (600 * SECOND)
-#define VIEW_MAX             256
-#define DIALS_MAX            4
-#define DIALS_MAX_ALONE      16
-#define BACKOFF_MIN          (200 * MILLISECOND)
-#define BACKOFF_MAX          (10 * SECOND)
-#define DROP_HOLD            (30 * SECOND) // a peer dropped by hand is not dialled for this long
-#define REWIRE_TIMEOUT       (10 * SECOND) // one link above max may last this long
+#define VIEW_MAX	     256
+#define DIALS_MAX	     4
+#define DIALS_MAX_ALONE	     16
+#define BACKOFF_MIN	     (200 * MILLISECOND)
+#define BACKOFF_MAX	     (10 * SECOND)
+#define DROP_HOLD	     (30 * SECOND) // a peer dropped by hand is not dialled for this long
+#define REWIRE_TIMEOUT	     (10 * SECOND) // one link above max may last this long
 #define SHUFFLE_INTERVAL     (10 * SECOND)
-#define PROBE_INTERVAL       (5 * SECOND)
-#define MERGE_INTERVAL       (2 * SECOND)
-#define BEACON_INTERVAL      (5 * SECOND)
-#define BEACON_FRESH         (7 * SECOND)  // younger than this, a beacon speaks for the present
-#define BEACON_EXPIRE        (15 * SECOND)
-#define BEACON_ESTABLISHED   3             // beacons after which a component is no newcomer
-#define SPLIT_CONFIRM        (5 * SECOND)  // between two mismatches that make a netsplit
-#define SPLIT_FORGET         (60 * SECOND) // without evidence either way
+#define PROBE_INTERVAL	     (5 * SECOND)
+#define MERGE_INTERVAL	     (2 * SECOND)
+#define BEACON_INTERVAL	     (5 * SECOND)
+#define BEACON_FRESH	     (7 * SECOND) // younger than this, a beacon speaks for the present
+#define BEACON_EXPIRE	     (15 * SECOND)
+#define BEACON_ESTABLISHED   3		   // beacons after which a component is no newcomer
+#define SPLIT_CONFIRM	     (5 * SECOND)  // between two mismatches that make a netsplit
+#define SPLIT_FORGET	     (60 * SECOND) // without evidence either way
 
 // Members: announcements of everyone to everyone.
-#define MEMBERS_MAX      16384
-#define LEASE_RENEW      (300 * SECOND)
-#define LEASE_EXPIRE     (900 * SECOND)
+#define MEMBERS_MAX	 16384
+#define LEASE_RENEW	 (300 * SECOND)
+#define LEASE_EXPIRE	 (900 * SECOND)
 #define ANNOUNCE_PAYLOAD 512 // bytes
 
 // Logs in the mount.

@@ -21,14 +21,15 @@ struct log;
 struct cursor {
 	struct log *log;
 	struct cursor *prev, *next; // of the gating ones
-	uint64_t index;             // of the batch it is in
-	uint64_t ordinal;           // of the message it is in
-	uint32_t message;           // within the batch
-	uint32_t offset;            // within the message; > 0: the rest of it comes first
+	struct batch *pinned;	    // the batch of a message that is partly read
+	uint64_t index;		    // of the batch it is in
+	uint64_t ordinal;	    // of the message it is in, see struct batch
+	uint32_t message;	    // within the batch
+	uint32_t offset;	    // within the message; > 0: the rest of it comes first
 	bool gating;
-	bool started;  // has been read from
-	bool loopback; // wants what this node published, too
-	uint32_t tag;  // for events: the reader's process
+	bool started;	       // has been read from
+	bool loopback;	       // wants what this node published, too
+	uint32_t tag;	       // for events: the reader's process
 	uint64_t passed;       // charge consumed since it was last looked at
 	uint64_t passed_since; // when that was
 };
@@ -36,15 +37,14 @@ struct cursor {
 struct log {
 	struct batch **ring; // [capacity], a power of two, by index
 	size_t capacity;
-	uint64_t tail, head;     // indexes
-	uint64_t ordinal;        // of the next message
-	size_t bytes;            // charge of everything kept
-	size_t held;             // charge of what is held
-	uint64_t head_charge;    // charge of everything ever appended: distance is a difference
-	uint64_t overrun;        // messages that local readers missed
-	struct cursor *gating;   // list
-	size_t gating_count;
-	bool fresh;              // appended to since readers were last told; they clear it
+	uint64_t tail, head;   // indexes
+	uint64_t ordinal;      // others' messages ever appended
+	uint64_t distance;     // charge of everything ever appended
+	size_t bytes;	       // charge of everything kept
+	size_t held;	       // charge of what is held
+	uint64_t overrun;      // messages that local readers missed
+	struct cursor *gating; // list
+	bool fresh;	       // appended to since readers were last told; they clear it
 	void *context;
 	// Nobody holds the batch any more. It is still in the log.
 	void (*released)(void *context, struct batch *b);
@@ -65,9 +65,9 @@ int log_append(struct log *log, struct batch *b, uint64_t now);
 void log_hold(struct log *log, struct batch *b);
 void log_unhold(struct log *log, struct batch *b);
 void log_trim(struct log *log, uint64_t now);
-// Cuts loose the readers that hold others up: `pressed` says that somebody waits for room.
-// Returns when to call again (0: not before the next append).
-uint64_t log_police(struct log *log, uint64_t now, bool pressed);
+// Cuts loose the readers that hold others up: `pressed` says that somebody waits for room. To be
+// called often (POLICE_INTERVAL) while anything is held.
+void log_police(struct log *log, uint64_t now, bool pressed);
 
 void cursor_open(struct cursor *c, struct log *log, uint64_t now);
 void cursor_close(struct cursor *c);
@@ -75,10 +75,10 @@ void cursor_close(struct cursor *c);
 // is larger than `size` (the next read continues it). `packet`: one message, cut at `size`.
 // Fills up to `max` vectors that point into the log and hold until the next call into it.
 // Returns the byte count; 0: nothing to read.
-size_t cursor_peek(
-	struct cursor *c, uint64_t now, size_t size, bool packet, struct iovec *iov, int *count, int max);
+size_t cursor_peek(struct cursor *c, uint64_t now, size_t size, bool packet, struct iovec *iov,
+	int *count, int max);
 // Passes what the last cursor_peek() returned; with `packet` the rest of the cut message, too,
 // whose bytes are returned as discarded.
 size_t cursor_advance(struct cursor *c, uint64_t now, size_t bytes, bool packet);
-// Something to read? Never changes the cursor.
-bool cursor_ready(const struct cursor *c);
+// Something to read? Does not start the reader.
+bool cursor_ready(struct cursor *c);

@@ -9,14 +9,14 @@
 
 struct net {
 	struct ev_loop *loop;
-	struct node *node;       // borrowed
+	struct node *node; // borrowed
 	struct resolver *resolver;
 	int listener;
 	ev_io accepting;
-	ev_timer accept_again; // after a lack of descriptors
-	ev_timer timer;        // the node's next deadline
+	ev_timer accept_again;	    // after a lack of descriptors
+	ev_timer timer;		    // the node's next deadline
 	struct net_socket *sockets; // list
-	uint8_t *scratch;      // one read
+	uint8_t *scratch;	    // one read
 };
 
 // Binds and listens at *address: port 0 means NET_PORT or, when that is taken, the next free one

@@ -24,7 +24,7 @@ struct node;
 struct node_config {
 	struct id id;
 	uint64_t incarnation; // higher than any this id was ever used with
-	uint64_t seed;        // for jitter and choice
+	uint64_t seed;	      // for jitter and choice
 	char name[NAME_MAX_LENGTH + 1];
 	struct address address; // where this node listens
 	uint32_t min_peers;
@@ -43,25 +43,25 @@ struct node_driver {
 };
 
 // Counters of everything that was refused, skipped or lost; shown in `status` by these names.
-#define NODE_COUNTERS(X)                                                                           \
-	X(messages_published) /* by writers here */                                                \
-	X(messages_received)  /* first copies of others' messages */                               \
-	X(batches_duplicate)  /* copies beyond the first */                                        \
-	X(messages_lost)      /* own, trimmed before any peer took them */                         \
-	X(messages_missed)    /* others', in gaps */                                               \
-	X(messages_overrun)   /* skipped by readers here that were too slow */                     \
-	X(bytes_discarded)    /* cut from messages by packet-mode reads */                         \
-	X(stream_bytes_lost)  /* on streams whose peer went */                                     \
-	X(frames_malformed)                                                                        \
-	X(frames_unknown)                                                                          \
-	X(links_refused)                                                                           \
-	X(links_timed_out)                                                                         \
-	X(links_slow)                                                                              \
-	X(accepts_refused)  /* above the bound on links */                                         \
-	X(accepts_failed)   /* no descriptor for a connection */                                   \
-	X(dials_failed)                                                                            \
-	X(announcements_dropped) /* from unknown, stale or too many origins */                     \
-	X(sources_refused)       /* above the bound on sources */
+#define NODE_COUNTERS(X)                                                       \
+	X(messages_published) /* by writers here */                            \
+	X(messages_received)  /* first copies of others' messages */           \
+	X(batches_duplicate)  /* copies beyond the first */                    \
+	X(messages_lost)      /* own, trimmed before any peer took them */     \
+	X(messages_missed)    /* others', in gaps */                           \
+	X(messages_overrun)   /* skipped by readers here that were too slow */ \
+	X(bytes_discarded)    /* cut from messages by packet-mode reads */     \
+	X(stream_bytes_lost)  /* on streams whose peer went */                 \
+	X(frames_malformed)                                                    \
+	X(frames_unknown)                                                      \
+	X(links_refused)                                                       \
+	X(links_timed_out)                                                     \
+	X(links_slow)                                                          \
+	X(accepts_refused) /* above the bound on links */                      \
+	X(accepts_failed)  /* no descriptor for a connection */                \
+	X(dials_failed)                                                        \
+	X(announcements_dropped) /* from unknown, stale or too many origins */ \
+	X(sources_refused)	 /* above the bound on sources */
 
 struct node_counters {
 #define X(name) uint64_t name;
@@ -88,8 +88,8 @@ uint64_t node_deadline(const struct node *node);
 struct link *node_accept(struct node *node, const struct address *from);
 // A dial has ended: error is 0 or -errno. On an error the link is freed; hangup is called.
 void node_dialled(struct node *node, struct link *link, int error);
-void node_resolved(struct node *node, uint64_t tag, int error, const struct address *addresses,
-	size_t count);
+void node_resolved(
+	struct node *node, uint64_t tag, int error, const struct address *addresses, size_t count);
 // Bytes arrived. The link may be gone afterwards; hangup has been called then.
 void node_receive(struct node *node, struct link *link, const uint8_t *bytes, size_t n);
 // The connection is closed or broken: error 0 for an end of file. hangup is called.
@@ -110,7 +110,7 @@ void node_add_seed(struct node *node, const char *host, uint16_t port);
 // For the face.
 //
 enum node_change {
-	NODE_CHANGED_LOG = 1,     // something to read, or room to publish
+	NODE_CHANGED_LOG = 1,	  // something to read, or room to publish
 	NODE_CHANGED_STREAMS = 2, // a stream with `fresh` set
 	NODE_CHANGED_EVENTS = 4,
 	NODE_CHANGED_PEERS = 8,
@@ -136,16 +136,16 @@ struct peer {
 	uint32_t serial;
 	struct id id;
 	char name[NAME_MAX_LENGTH + 1]; // empty: none
-	struct address address;         // where it listens; family 0: it does not say
-	struct address remote;          // the other end of the connection
-	bool outgoing;                  // we dialled
-	uint64_t since;                 // node time
-	uint64_t since_wall;            // microseconds since the epoch
-	uint64_t rtt;                   // smoothed, microseconds; 0: not measured yet
+	struct address address;		// where it listens; family 0: it does not say
+	struct address remote;		// the other end of the connection
+	bool outgoing;			// we dialled
+	uint64_t since;			// node time
+	uint64_t since_wall;		// microseconds since the epoch
+	uint64_t rtt;			// smoothed, microseconds; 0: not measured yet
 	uint64_t bytes_in, bytes_out;
-	uint64_t queued;                // bytes waiting to be sent
-	uint64_t stream_credit;         // bytes that may be written to the stream's peer now
-	struct stream *stream;          // borrowed
+	uint64_t queued;	// bytes waiting to be sent
+	uint64_t stream_credit; // bytes that may be written to the stream's peer now
+	struct stream *stream;	// borrowed
 };
 size_t node_peer_count(const struct node *node);
 // The peer with the lowest serial above `after` (0: the first). False: no more.

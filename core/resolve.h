@@ -12,8 +12,8 @@ struct resolver;
 #define RESOLVE_MAX 16 // addresses of one name
 
 // error: 0, or -ENOENT (no such host), -ETIMEDOUT, -ENOMEM, -EIO.
-typedef void resolve_done(void *context, uint64_t tag, int error, const struct address *addresses,
-	size_t count);
+typedef void resolve_done(
+	void *context, uint64_t tag, int error, const struct address *addresses, size_t count);
 
 // NULL when c-ares cannot start.
 struct resolver *resolver_new(struct ev_loop *loop, void *context, resolve_done *done);

@@ -24,5 +24,6 @@ int state_default_path(char *path, size_t size, const char *mountpoint);
 // `wall`: microseconds since the epoch.
 // 0; -EBUSY with *holder set to the pid that has it; -EINVAL when a file holds nonsense, whose
 // name is in *culprit; other -errno. A read-only directory or file system is no error: ephemeral.
-int state_open(struct state *s, const char *path, uint64_t wall, pid_t *holder, const char **culprit);
+int state_open(
+	struct state *s, const char *path, uint64_t wall, pid_t *holder, const char **culprit);
 void state_close(struct state *s);

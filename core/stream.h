@@ -17,24 +17,24 @@ struct stream_reader {
 	struct stream *stream; // counted
 	struct stream_reader *prev, *next;
 	uint64_t offset; // of the next byte, since the start of the stream
-	bool bound;      // has read, hence gates
+	bool bound;	 // has read, hence gates
 };
 
 struct stream {
 	uint32_t references;
-	bool gone;            // the link is down
-	bool fresh;           // changed since handles were last told
-	struct buffer in;     // received, [in_base, in_head)
-	uint64_t in_base;     // offset of the first byte kept
+	bool gone;	  // the link is down
+	bool fresh;	  // changed since handles were last told
+	struct buffer in; // received, [in_base, in_head)
+	uint64_t in_base; // offset of the first byte kept
 	uint64_t in_head;
-	uint64_t in_granted;  // the peer may send up to this offset
-	struct buffer out;    // written here, not yet in a frame
-	uint64_t out_head;    // offset past the last byte written
+	uint64_t in_granted; // the peer may send up to this offset
+	struct buffer out;   // written here, not yet in a frame
+	uint64_t out_head;   // offset past the last byte written
 	uint64_t out_sent;
-	uint64_t out_granted; // we may send up to this offset
+	uint64_t out_granted;	       // we may send up to this offset
 	struct stream_reader *readers; // the bound ones
-	uint32_t writers;     // handles open for writing
-	uint32_t handles;     // handles open
+	uint32_t writers;	       // handles open for writing
+	uint32_t handles;	       // handles open
 	void *context;
 	void (*writable)(void *context); // there is something to send or to grant; NULL once gone
 	bool *changed; // set whenever `fresh` is: one flag for all streams of a node
