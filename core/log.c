@@ -261,9 +261,9 @@ size_t cursor_peek(struct cursor *c, uint64_t now, size_t size, bool packet, str
 	if (packet || total == 0)
 		total = rest < size ? rest : size;
 	iov[(*count)++] = (struct iovec){ b->data + start, total };
-	if (packet || total < rest || start + total < b->bytes)
+	if (packet || total < rest || start + total < b->bytes || !b->kept)
 		return total;
-	for (uint64_t i = b->kept ? b->index + 1 : c->log->tail; i < c->log->head; i++) {
+	for (uint64_t i = b->index + 1; i < c->log->head; i++) {
 		b = log_at(c->log, i);
 		if (!cursor_wants(c, b))
 			continue;
@@ -290,10 +290,8 @@ static void cursor_step(struct cursor *c, struct batch *b)
 	}
 	c->message = 0;
 	c->passed += batch_charge(b);
-	bool held = c->gating && b->kept;
-	if (b->kept)
-		c->index = b->index + 1;
-	if (held)
+	c->index = b->index + 1;
+	if (c->gating)
 		log_unhold(c->log, b);
 	cursor_pin(c, NULL);
 }

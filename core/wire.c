@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: MIT
+// Encoders and decoders of frames. What a frame means is its module's business.
+#include "core/wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+const char *goodbye_name(unsigned reason)
+{
+	switch (reason) {
+#define X(name, number, text) \
+	case number:          \
+		return text;
+		GOODBYE_REASONS(X)
+#undef X
+	default:
+		return "unknown";
+	}
+}
+
+bool name_valid(const char *name)
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	size_t n = strlen(name);
+	if (n == 0 || n > NAME_MAX_LENGTH || !strchr(letters, name[0]))
+		return false;
+	for (size_t i = 1; i < n; i++)
+		if (!strchr(letters, name[i]) && !strchr("._-", name[i]))
+			return false;
+	return true;
+}
+
+static void put_number(struct buffer *b, uint64_t value, size_t bytes)
+{
+	uint8_t *to = buffer_reserve(b, bytes);
+	if (!to)
+		return;
+	for (size_t i = 0; i < bytes; i++)
+		to[i] = (uint8_t)(value >> 8 * (bytes - 1 - i));
+	buffer_commit(b, bytes);
+}
+
+static void put_id(struct buffer *b, const struct id *id)
+{
+	buffer_append(b, id->bytes, ID_BYTES);
+}
+
+static void put_address(struct buffer *b, const struct address *a)
+{
+	put_number(b, a->family, 1);
+	buffer_append(b, a->bytes, a->family == 6 ? 16 : a->family == 4 ? 4 : 0);
+	if (a->family)
+		put_number(b, a->port, 2);
+}
+
+static void put_contact(struct buffer *b, const struct contact *c)
+{
+	put_id(b, &c->id);
+	put_address(b, &c->address);
+}
+
+static void put_name(struct buffer *b, const char *name)
+{
+	size_t n = strlen(name);
+	put_number(b, n, 1);
+	buffer_append(b, name, n);
+}
+
+static void put_source(struct buffer *b, const struct source_key *s)
+{
+	put_id(b, &s->id);
+	put_number(b, s->incarnation, 8);
+}
+
+// Returns where the frame begins, as an offset that survives a move of the buffer.
+static size_t begin(struct buffer *b, enum frame_type type)
+{
+	size_t at = buffer_length(b);
+	put_number(b, 0, 4);
+	put_number(b, type, 1);
+	return at;
+}
+
+void wire_end(struct buffer *b, size_t begun)
+{
+	if (buffer_failed(b))
+		return;
+	size_t n = buffer_length(b) - begun - 4;
+	uint8_t *to = buffer_bytes(b) + begun;
+	assert(n <= FRAME_MAX);
+	for (int i = 0; i < 4; i++)
+		to[i] = (uint8_t)(n >> 8 * (3 - i));
+}
+
+void wire_put_hello(struct buffer *b, const struct frame_hello *f)
+{
+	size_t at = begin(b, FRAME_HELLO);
+	put_number(b, f->version_min, 2);
+	put_number(b, f->version_max, 2);
+	put_number(b, f->features, 4);
+	put_number(b, f->intent, 1);
+	put_id(b, &f->id);
+	put_number(b, f->incarnation, 8);
+	put_number(b, f->instance, 8);
+	put_number(b, f->peers, 2);
+	put_number(b, f->room, 2);
+	put_id(b, &f->replaced);
+	put_contact(b, &f->offer);
+	put_id(b, &f->component.origin);
+	put_number(b, f->component.number, 8);
+	put_number(b, f->component.age, 4);
+	put_name(b, f->name);
+	put_number(b, f->address_count, 1);
+	for (int i = 0; i < f->address_count; i++)
+		put_address(b, &f->addresses[i]);
+	wire_end(b, at);
+}
+
+void wire_put_accept(struct buffer *b)
+{
+	wire_end(b, begin(b, FRAME_ACCEPT));
+}
+
+static void put_contacts(struct buffer *b, const struct contact *contacts, uint8_t count)
+{
+	put_number(b, count, 1);
+	for (int i = 0; i < count; i++)
+		put_contact(b, &contacts[i]);
+}
+
+void wire_put_goodbye(struct buffer *b, const struct frame_goodbye *f)
+{
+	size_t at = begin(b, FRAME_GOODBYE);
+	put_number(b, f->reason, 1);
+	put_contacts(b, f->contacts, f->count);
+	wire_end(b, at);
+}
+
+void wire_put_ping(struct buffer *b, enum frame_type type, uint64_t token)
+{
+	size_t at = begin(b, type);
+	put_number(b, token, 8);
+	wire_end(b, at);
+}
+
+void wire_put_peers(struct buffer *b, const struct frame_peers *f)
+{
+	size_t at = begin(b, FRAME_PEERS);
+	put_contacts(b, f->contacts, f->count);
+	wire_end(b, at);
+}
+
+void wire_put_rewire(struct buffer *b, const struct frame_rewire *f)
+{
+	size_t at = begin(b, FRAME_REWIRE);
+	put_contact(b, &f->target);
+	put_id(b, &f->replaced);
+	put_number(b, f->leave, 1);
+	wire_end(b, at);
+}
+
+size_t wire_begin_frontier(struct buffer *b, bool last, uint16_t count)
+{
+	size_t at = begin(b, FRAME_FRONTIER);
+	put_number(b, last, 1);
+	put_number(b, count, 2);
+	return at;
+}
+
+void wire_put_frontier_entry(struct buffer *b, const struct frame_position *p)
+{
+	put_source(b, &p->source);
+	put_number(b, p->next, 8);
+}
+
+void wire_put_position(struct buffer *b, enum frame_type type, const struct frame_position *f)
+{
+	size_t at = begin(b, type);
+	put_source(b, &f->source);
+	put_number(b, f->next, 8);
+	wire_end(b, at);
+}
+
+void wire_put_batch(struct buffer *b, const struct source_key *source, uint64_t first,
+	uint32_t bytes, uint16_t count, const uint32_t *lengths)
+{
+	size_t at = begin(b, FRAME_BATCH);
+	put_source(b, source);
+	put_number(b, first, 8);
+	put_number(b, bytes, 4);
+	put_number(b, count, 2);
+	for (int i = 0; i < count; i++)
+		put_number(b, lengths[i], 4);
+	wire_end(b, at);
+}
+
+void wire_put_chunk(
+	struct buffer *b, const struct source_key *source, const uint8_t *data, size_t n)
+{
+	size_t at = begin(b, FRAME_CHUNK);
+	put_source(b, source);
+	buffer_append(b, data, n);
+	wire_end(b, at);
+}
+
+void wire_put_credit(struct buffer *b, const struct frame_credit *f)
+{
+	size_t at = begin(b, FRAME_CREDIT);
+	put_source(b, &f->source);
+	put_number(b, f->bytes, 4);
+	wire_end(b, at);
+}
+
+void wire_put_stream(struct buffer *b, uint16_t channel, const uint8_t *data, size_t n)
+{
+	size_t at = begin(b, FRAME_STREAM);
+	put_number(b, channel, 2);
+	buffer_append(b, data, n);
+	wire_end(b, at);
+}
+
+void wire_put_stream_credit(struct buffer *b, uint16_t channel, uint64_t offset)
+{
+	size_t at = begin(b, FRAME_STREAM_CREDIT);
+	put_number(b, channel, 2);
+	put_number(b, offset, 8);
+	wire_end(b, at);
+}
+
+void wire_put_announce(struct buffer *b, const struct frame_announce *f)
+{
+	size_t at = begin(b, FRAME_ANNOUNCE);
+	put_id(b, &f->origin);
+	put_number(b, f->incarnation, 8);
+	put_number(b, f->counter, 8);
+	put_number(b, f->type, 1);
+	put_number(b, f->bytes, 2);
+	buffer_append(b, f->payload, f->bytes);
+	wire_end(b, at);
+}
+
+void wire_put_member(struct buffer *b, const struct announce_member *m)
+{
+	put_name(b, m->name);
+	put_address(b, &m->address);
+}
+
+void wire_put_beacon(struct buffer *b, uint64_t number)
+{
+	put_number(b, number, 8);
+}
+
+// A payload being read; once it ran short, every further value is zero and `bad` stays.
+struct reader {
+	const uint8_t *at;
+	size_t left;
+	bool bad;
+};
+
+static const uint8_t *get_bytes(struct reader *r, size_t n)
+{
+	if (r->bad || r->left < n) {
+		r->bad = true;
+		return NULL;
+	}
+	r->at += n;
+	r->left -= n;
+	return r->at - n;
+}
+
+static uint64_t number_at(const uint8_t *p, size_t bytes)
+{
+	uint64_t value = 0;
+	for (size_t i = 0; i < bytes; i++)
+		value = value << 8 | p[i];
+	return value;
+}
+
+static uint64_t get_number(struct reader *r, size_t bytes)
+{
+	const uint8_t *p = get_bytes(r, bytes);
+	return p ? number_at(p, bytes) : 0;
+}
+
+static void get_copy(struct reader *r, void *to, size_t n)
+{
+	const uint8_t *p = get_bytes(r, n);
+	if (p)
+		memcpy(to, p, n);
+}
+
+static struct id get_id(struct reader *r)
+{
+	struct id id = { { 0 } };
+	get_copy(r, id.bytes, ID_BYTES);
+	return id;
+}
+
+static struct address get_address(struct reader *r)
+{
+	struct address a = { .family = (uint8_t)get_number(r, 1) };
+	if (a.family == 0)
+		return a;
+	if (a.family != 4 && a.family != 6)
+		r->bad = true;
+	get_copy(r, a.bytes, a.family == 6 ? 16 : 4);
+	a.port = (uint16_t)get_number(r, 2);
+	if (a.port == 0)
+		r->bad = true;
+	return a;
+}
+
+static struct contact get_contact(struct reader *r)
+{
+	struct contact c;
+	c.id = get_id(r);
+	c.address = get_address(r);
+	return c;
+}
+
+// A name that is too long is malformed; one with other letters is no name.
+static void get_name(struct reader *r, char *name)
+{
+	size_t n = (size_t)get_number(r, 1);
+	const uint8_t *p = n <= NAME_MAX_LENGTH ? get_bytes(r, n) : NULL;
+	name[0] = '\0';
+	if (!p) {
+		r->bad = true;
+		return;
+	}
+	memcpy(name, p, n);
+	name[n] = '\0';
+	if (!name_valid(name))
+		name[0] = '\0';
+}
+
+static struct source_key get_source(struct reader *r)
+{
+	struct source_key s;
+	s.id = get_id(r);
+	s.incarnation = get_number(r, 8);
+	return s;
+}
+
+static bool get_flag(struct reader *r)
+{
+	uint64_t value = get_number(r, 1);
+	if (value > 1)
+		r->bad = true;
+	return value == 1;
+}
+
+static int get_end(const struct reader *r)
+{
+	return r->bad || r->left ? -EPROTO : 0;
+}
+
+int64_t wire_next(const uint8_t *bytes, size_t n, size_t limit, uint8_t *type)
+{
+	if (n < 4)
+		return 0;
+	uint64_t length = number_at(bytes, 4);
+	if (length == 0 || length > limit)
+		return -EPROTO;
+	if (n < 4 + length)
+		return 0;
+	*type = bytes[4];
+	return (int64_t)(4 + length);
+}
+
+int wire_get_hello(const uint8_t *p, size_t n, struct frame_hello *f)
+{
+	struct reader r = { p, n, false };
+	*f = (struct frame_hello){ 0 };
+	f->version_min = (uint16_t)get_number(&r, 2);
+	f->version_max = (uint16_t)get_number(&r, 2);
+	f->features = (uint32_t)get_number(&r, 4);
+	// Another version may go on as it likes; its numbers are all that we may judge.
+	if (!r.bad && f->version_min <= f->version_max &&
+		(f->version_min > WIRE_VERSION || f->version_max < WIRE_VERSION))
+		return 0;
+	f->intent = (uint8_t)get_number(&r, 1);
+	f->id = get_id(&r);
+	f->incarnation = get_number(&r, 8);
+	f->instance = get_number(&r, 8);
+	f->peers = (uint16_t)get_number(&r, 2);
+	f->room = (uint16_t)get_number(&r, 2);
+	f->replaced = get_id(&r);
+	f->offer = get_contact(&r);
+	f->component.origin = get_id(&r);
+	f->component.number = get_number(&r, 8);
+	f->component.age = (uint32_t)get_number(&r, 4);
+	get_name(&r, f->name);
+	f->address_count = (uint8_t)get_number(&r, 1);
+	if (f->address_count > HELLO_ADDRESSES)
+		return -EPROTO;
+	for (int i = 0; i < f->address_count; i++)
+		f->addresses[i] = get_address(&r);
+	// What a newer minor feature appends is skipped.
+	if (r.bad || f->version_min > f->version_max || id_is_zero(&f->id) ||
+		f->intent < INTENT_JOIN || f->intent > INTENT_PROBE)
+		return -EPROTO;
+	return 0;
+}
+
+static void get_contacts(struct reader *r, struct contact *contacts, uint8_t *count, uint8_t max)
+{
+	*count = (uint8_t)get_number(r, 1);
+	if (*count > max) {
+		r->bad = true;
+		*count = 0;
+	}
+	for (int i = 0; i < *count; i++)
+		contacts[i] = get_contact(r);
+}
+
+int wire_get_goodbye(const uint8_t *p, size_t n, struct frame_goodbye *f)
+{
+	struct reader r = { p, n, false };
+	f->reason = (uint8_t)get_number(&r, 1);
+	get_contacts(&r, f->contacts, &f->count, HELLO_ADDRESSES);
+	return get_end(&r);
+}
+
+int wire_get_ping(const uint8_t *p, size_t n, uint64_t *token)
+{
+	struct reader r = { p, n, false };
+	*token = get_number(&r, 8);
+	return get_end(&r);
+}
+
+int wire_get_peers(const uint8_t *p, size_t n, struct frame_peers *f)
+{
+	struct reader r = { p, n, false };
+	get_contacts(&r, f->contacts, &f->count, PEERS_ADDRESSES);
+	return get_end(&r);
+}
+
+int wire_get_rewire(const uint8_t *p, size_t n, struct frame_rewire *f)
+{
+	struct reader r = { p, n, false };
+	f->target = get_contact(&r);
+	f->replaced = get_id(&r);
+	f->leave = get_flag(&r);
+	return get_end(&r);
+}
+
+int wire_get_frontier(const uint8_t *p, size_t n, struct frame_frontier *f)
+{
+	struct reader r = { p, n, false };
+	f->last = get_flag(&r);
+	f->count = (uint16_t)get_number(&r, 2);
+	if (f->count > FRONTIER_ENTRIES)
+		return -EPROTO;
+	f->entries = get_bytes(&r, (size_t)f->count * FRONTIER_ENTRY);
+	for (uint16_t i = 0; !r.bad && i < f->count; i++)
+		if (wire_frontier_entry(f, i).next == 0)
+			return -EPROTO;
+	return get_end(&r);
+}
+
+static struct frame_position get_position(struct reader *r)
+{
+	struct frame_position position;
+	position.source = get_source(r);
+	position.next = get_number(r, 8);
+	return position;
+}
+
+struct frame_position wire_frontier_entry(const struct frame_frontier *f, uint16_t i)
+{
+	struct reader r = { f->entries + (size_t)i * FRONTIER_ENTRY, FRONTIER_ENTRY, false };
+	return get_position(&r);
+}
+
+int wire_get_position(const uint8_t *p, size_t n, struct frame_position *f)
+{
+	struct reader r = { p, n, false };
+	*f = get_position(&r);
+	return f->next == 0 ? -EPROTO : get_end(&r);
+}
+
+uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i)
+{
+	return (uint32_t)number_at(f->lengths + (size_t)i * 4, 4);
+}
+
+int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f)
+{
+	struct reader r = { p, n, false };
+	uint64_t sum = 0;
+	f->source = get_source(&r);
+	f->first = get_number(&r, 8);
+	f->bytes = (uint32_t)get_number(&r, 4);
+	f->count = (uint16_t)get_number(&r, 2);
+	f->lengths = get_bytes(&r, (size_t)f->count * 4);
+	if (r.bad || f->count == 0 || f->count > BATCH_COUNT || f->first == 0 ||
+		f->first > UINT64_MAX - f->count)
+		return -EPROTO;
+	for (uint16_t i = 0; i < f->count; i++) {
+		// The kernel never sends an empty write, hence nobody publishes one.
+		if (wire_batch_length(f, i) == 0)
+			return -EPROTO;
+		sum += wire_batch_length(f, i);
+	}
+	if (sum != f->bytes || f->bytes > (f->count == 1 ? MESSAGE_MAX : BATCH_BYTES))
+		return -EPROTO;
+	return get_end(&r);
+}
+
+int wire_get_chunk(const uint8_t *p, size_t n, struct frame_chunk *f)
+{
+	struct reader r = { p, n, false };
+	f->source = get_source(&r);
+	f->bytes = (uint32_t)r.left;
+	f->data = get_bytes(&r, r.left);
+	return f->bytes == 0 || f->bytes > CHUNK_BYTES ? -EPROTO : get_end(&r);
+}
+
+int wire_get_credit(const uint8_t *p, size_t n, struct frame_credit *f)
+{
+	struct reader r = { p, n, false };
+	f->source = get_source(&r);
+	f->bytes = (uint32_t)get_number(&r, 4);
+	return f->bytes == 0 ? -EPROTO : get_end(&r);
+}
+
+int wire_get_stream(const uint8_t *p, size_t n, struct frame_stream *f)
+{
+	struct reader r = { p, n, false };
+	f->channel = (uint16_t)get_number(&r, 2);
+	f->bytes = (uint32_t)r.left;
+	f->data = get_bytes(&r, r.left);
+	return f->bytes == 0 || f->bytes > CHUNK_BYTES ? -EPROTO : get_end(&r);
+}
+
+int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credit *f)
+{
+	struct reader r = { p, n, false };
+	f->channel = (uint16_t)get_number(&r, 2);
+	f->offset = get_number(&r, 8);
+	return get_end(&r);
+}
+
+int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f)
+{
+	struct reader r = { p, n, false };
+	f->origin = get_id(&r);
+	f->incarnation = get_number(&r, 8);
+	f->counter = get_number(&r, 8);
+	f->type = (uint8_t)get_number(&r, 1);
+	f->bytes = (uint16_t)get_number(&r, 2);
+	f->payload = f->bytes <= ANNOUNCE_PAYLOAD ? get_bytes(&r, f->bytes) : NULL;
+	if (!f->payload && f->bytes)
+		return -EPROTO;
+	return id_is_zero(&f->origin) || f->type == 0 ? -EPROTO : get_end(&r);
+}
+
+int wire_get_member(const uint8_t *p, size_t n, struct announce_member *m)
+{
+	struct reader r = { p, n, false };
+	get_name(&r, m->name);
+	m->address = get_address(&r);
+	return get_end(&r);
+}
+
+int wire_get_beacon(const uint8_t *p, size_t n, uint64_t *number)
+{
+	struct reader r = { p, n, false };
+	*number = get_number(&r, 8);
+	return get_end(&r);
+}
+
+int wire_get_id(const uint8_t *p, size_t n, struct id *id)
+{
+	struct reader r = { p, n, false };
+	*id = get_id(&r);
+	return get_end(&r);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// Frames as bytes. docs/protocol.md gives every one; this is the same in C.
+//
+// A frame is its length (of what follows, 32 bits), its type (8 bits) and its payload. Numbers
+// are big-endian. Decoders take one payload and check every length before they use it; they
+// return -EPROTO for anything malformed, and allocate nothing.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/address.h"
+#include "core/buffer.h"
+#include "core/id.h"
+#include "core/limits.h"
+
+#define WIRE_VERSION  1
+#define WIRE_FEATURES 0
+#define FRAME_HEADER  5 // bytes: length and type
+
+enum frame_type {
+	FRAME_HELLO = 1,
+	FRAME_ACCEPT = 2,
+	FRAME_GOODBYE = 3,
+	FRAME_PING = 4,
+	FRAME_PONG = 5,
+	FRAME_PEERS = 6,
+	FRAME_REWIRE = 7,
+	FRAME_FRONTIER = 8,
+	FRAME_PULL = 9,
+	FRAME_TRIMMED = 10,
+	FRAME_BATCH = 11,
+	FRAME_CHUNK = 12,
+	FRAME_CREDIT = 13,
+	FRAME_STREAM = 14,
+	FRAME_STREAM_CREDIT = 15,
+	FRAME_ANNOUNCE = 16,
+};
+
+// What a dialler wants.
+enum intent {
+	INTENT_JOIN = 1,    // a link that counts
+	INTENT_REPLACE = 2, // one that takes the place of the acceptor's link to `replaced`
+	INTENT_PROBE = 3,   // an exchange of HELLOs and no more
+};
+
+// Why a link ends. The numbers are the wire's; names are in events (goodbye_name()).
+#define GOODBYE_REASONS(X)                \
+	X(SHUTDOWN, 1, "shutdown")        \
+	X(DUPLICATE, 2, "duplicate-link") \
+	X(SELF, 3, "self")                \
+	X(FULL, 4, "full")                \
+	X(PROTOCOL, 5, "protocol-error")  \
+	X(VERSION, 6, "version")          \
+	X(REPLACED, 7, "replaced")        \
+	X(DROPPED, 8, "dropped")          \
+	X(SLOW, 9, "slow")                \
+	X(TIMEOUT, 10, "timeout")         \
+	X(CLASH, 11, "duplicate-id")      \
+	X(SURPLUS, 12, "surplus")         \
+	X(DONE, 13, "done")               \
+	X(LOST, 14, "connection-lost")    \
+	X(MEMORY, 15, "out-of-memory")    \
+	X(RESTARTED, 16, "restarted")
+
+enum goodbye {
+#define X(name, number, text) GOODBYE_##name = number,
+	GOODBYE_REASONS(X)
+#undef X
+};
+// "unknown" for numbers of other versions.
+const char *goodbye_name(unsigned reason);
+
+// One incarnation of one node as a source of messages.
+struct source_key {
+	struct id id;
+	uint64_t incarnation;
+};
+
+struct contact {
+	struct id id; // zero: not known
+	struct address address;
+};
+
+// The component that a node believes to be in: its lowest id.
+struct component_mark {
+	struct id origin;
+	uint64_t number; // beacons that the origin has sent as the lowest
+	uint32_t age;	 // milliseconds since the last of them was heard
+};
+
+#define ROOM_UNLIMITED 0xffff
+
+struct frame_hello {
+	uint16_t version_min, version_max;
+	uint32_t features;
+	uint8_t intent;
+	struct id id;
+	uint64_t incarnation;
+	uint64_t instance;    // random for each process: tells oneself from a double
+	uint16_t peers;	      // links that count
+	uint16_t room;	      // for more of them
+	struct id replaced;   // for INTENT_REPLACE
+	struct contact offer; // a neighbour that the dialler would give up; zero: none
+	struct component_mark component;
+	char name[NAME_MAX_LENGTH + 1];
+	uint8_t address_count;
+	struct address addresses[HELLO_ADDRESSES];
+};
+
+struct frame_goodbye {
+	uint8_t reason;
+	uint8_t count;
+	struct contact contacts[HELLO_ADDRESSES]; // to try instead
+};
+
+struct frame_peers {
+	uint8_t count;
+	struct contact contacts[PEERS_ADDRESSES];
+};
+
+// "Dial `target` and take the place of its link to `replaced`."
+struct frame_rewire {
+	struct contact target;
+	struct id replaced;
+	bool leave; // then end the link that this frame came over
+};
+
+struct frame_frontier {
+	bool last; // of the list that opens a link
+	uint16_t count;
+	const uint8_t *entries; // [count] of FRONTIER_ENTRY bytes: frontier_entry()
+};
+#define FRONTIER_ENTRY	 32
+#define FRONTIER_ENTRIES 512 // in one frame
+
+// PULL: send from `next` on. TRIMMED: nothing below `next` is kept.
+struct frame_position {
+	struct source_key source;
+	uint64_t next;
+};
+
+struct frame_batch {
+	struct source_key source;
+	uint64_t first;
+	uint32_t bytes;
+	uint16_t count;
+	const uint8_t *lengths; // [count] of 32 bits
+};
+
+struct frame_chunk {
+	struct source_key source;
+	const uint8_t *data;
+	uint32_t bytes;
+};
+
+struct frame_credit {
+	struct source_key source;
+	uint32_t bytes;
+};
+
+struct frame_stream {
+	uint16_t channel; // 0: the direct stream
+	const uint8_t *data;
+	uint32_t bytes;
+};
+
+struct frame_stream_credit {
+	uint16_t channel;
+	uint64_t offset;
+};
+
+enum announcement {
+	ANNOUNCE_BEACON = 1,
+	ANNOUNCE_MEMBER = 2,
+	ANNOUNCE_LEAVE = 3,
+	ANNOUNCE_NETSPLIT = 4,
+	ANNOUNCE_HEALED = 5,
+};
+
+struct frame_announce {
+	struct id origin;
+	uint64_t incarnation;
+	uint64_t counter; // rises with every announcement of this origin
+	uint8_t type;	  // enum announcement, or a newer one: relayed all the same
+	uint16_t bytes;
+	const uint8_t *payload;
+};
+
+struct announce_member {
+	char name[NAME_MAX_LENGTH + 1];
+	struct address address;
+};
+
+// Encoders append one whole frame to a buffer.
+void wire_put_hello(struct buffer *b, const struct frame_hello *f);
+void wire_put_accept(struct buffer *b);
+void wire_put_goodbye(struct buffer *b, const struct frame_goodbye *f);
+void wire_put_ping(struct buffer *b, enum frame_type type, uint64_t token); // PING or PONG
+void wire_put_peers(struct buffer *b, const struct frame_peers *f);
+void wire_put_rewire(struct buffer *b, const struct frame_rewire *f);
+// A FRONTIER is begun, gets its entries, and is ended.
+size_t wire_begin_frontier(struct buffer *b, bool last, uint16_t count);
+void wire_put_frontier_entry(struct buffer *b, const struct frame_position *p);
+void wire_end(struct buffer *b, size_t begun);
+void wire_put_position(struct buffer *b, enum frame_type type, const struct frame_position *f);
+void wire_put_batch(struct buffer *b, const struct source_key *source, uint64_t first,
+	uint32_t bytes, uint16_t count, const uint32_t *lengths);
+void wire_put_chunk(
+	struct buffer *b, const struct source_key *source, const uint8_t *data, size_t n);
+void wire_put_credit(struct buffer *b, const struct frame_credit *f);
+void wire_put_stream(struct buffer *b, uint16_t channel, const uint8_t *data, size_t n);
+void wire_put_stream_credit(struct buffer *b, uint16_t channel, uint64_t offset);
+void wire_put_announce(struct buffer *b, const struct frame_announce *f);
+// The payload of announcements, without a frame.
+void wire_put_member(struct buffer *b, const struct announce_member *m);
+void wire_put_beacon(struct buffer *b, uint64_t number);
+
+// The first frame of n bytes: its whole length and its type, 0 when more bytes are needed,
+// -EPROTO when it is empty or larger than `limit`.
+int64_t wire_next(const uint8_t *bytes, size_t n, size_t limit, uint8_t *type);
+
+int wire_get_hello(const uint8_t *p, size_t n, struct frame_hello *f);
+int wire_get_goodbye(const uint8_t *p, size_t n, struct frame_goodbye *f);
+int wire_get_ping(const uint8_t *p, size_t n, uint64_t *token);
+int wire_get_peers(const uint8_t *p, size_t n, struct frame_peers *f);
+int wire_get_rewire(const uint8_t *p, size_t n, struct frame_rewire *f);
+int wire_get_frontier(const uint8_t *p, size_t n, struct frame_frontier *f);
+struct frame_position wire_frontier_entry(const struct frame_frontier *f, uint16_t i);
+int wire_get_position(const uint8_t *p, size_t n, struct frame_position *f);
+int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f);
+uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i);
+int wire_get_chunk(const uint8_t *p, size_t n, struct frame_chunk *f);
+int wire_get_credit(const uint8_t *p, size_t n, struct frame_credit *f);
+int wire_get_stream(const uint8_t *p, size_t n, struct frame_stream *f);
+int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credit *f);
+int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f);
+int wire_get_member(const uint8_t *p, size_t n, struct announce_member *m);
+int wire_get_beacon(const uint8_t *p, size_t n, uint64_t *number);
+// An id alone, the payload of NETSPLIT and HEALED.
+int wire_get_id(const uint8_t *p, size_t n, struct id *id);
+
+// Is this a name that may be shown and linked to? [A-Za-z0-9][A-Za-z0-9._-]{0,62}
+bool name_valid(const char *name);
