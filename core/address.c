@@ -12,8 +12,7 @@ struct address_text address_format_host(const struct address *a)
 {
 	struct address_text out = { "" };
 	if (a->family)
-		inet_ntop(a->family == 6 ? AF_INET6 : AF_INET, a->bytes, out.text,
-			sizeof out.text);
+		inet_ntop(a->family == 6 ? AF_INET6 : AF_INET, a->bytes, out.text, sizeof out.text);
 	return out;
 }
 

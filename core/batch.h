@@ -24,6 +24,7 @@ struct batch {
 	uint32_t holds; // gating consumers that have not passed it
 	uint32_t pins;	// readers in the middle of it; it outlives the log for them
 	bool kept;	// in the log
+	bool released;	// has been; holds after that are a peer's wish to have it again
 	uint32_t count;
 	uint32_t bytes;	   // of data
 	bool own;	   // published here

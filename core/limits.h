@@ -59,20 +59,22 @@
 // Encoded data ready for the socket; more stays in the log, where it costs nothing.
 #define OUTPUT_BYTES (128 * KIB)
 // Control frames waiting for a peer that does not read.
-#define CONTROL_BYTES (1 * MIB)
+#define CONTROL_BYTES (4 * MIB)
 
 #define NAME_MAX_LENGTH 63 // bytes, without the terminator
 #define HELLO_ADDRESSES 8
 #define PEERS_ADDRESSES 16
 #define HOST_MAX	253 // a host name
+#define RESOLVE_MAX	16  // addresses of one name
 
 // Links.
 #define LINKS_MAX	  1024 // all states together, of a node without a limit
 #define UNPROVEN_MAX	  64   // accepted and not yet up
 #define HANDSHAKE_TIMEOUT (10 * SECOND)
 #define DIAL_TIMEOUT	  (3 * SECOND)	      // a TCP connect
-#define GOODBYE_TIMEOUT	  (500 * MILLISECOND) // to flush what was promised before closing
-#define PING_INTERVAL_MAX (1 * SECOND)
+#define FAREWELL_TIME	  (500 * MILLISECOND) // to flush what was promised before closing
+// A silent peer is noticed at most this long after ping_timeout.
+#define PING_INTERVAL_MAX (500 * MILLISECOND)
 #define CLOCK_JUMP	  (5 * SECOND) // our own loop slept: ping first, judge later
 
 // Overlay.

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
 
+#include "core/address.h"
 #include "core/node.h"
 #include "core/resolve.h"
 
@@ -15,7 +18,10 @@ struct net {
 	ev_io accepting;
 	ev_timer accept_again;	    // after a lack of descriptors
 	ev_timer timer;		    // the node's next deadline
+	uint64_t deadline;	    // that the timer is set to, in node time
+	int reserve;		    // a descriptor to give up when there are none left
 	struct net_socket *sockets; // list
+	struct net_socket *dead;    // closed, freed by the next net_flush()
 	uint8_t *scratch;	    // one read
 };
 
@@ -23,6 +29,9 @@ struct net {
 // above it; *address then says which. 0, or -errno: -EADDRINUSE, -EADDRNOTAVAIL, -EACCES...
 #define NET_PORT 8495
 int net_listen(struct address *address);
+// The first address of an interface that shares `bits` bits with `subnet`, with its port.
+// 0; -ENOENT: none has; -errno.
+int net_find_interface(struct address *found, const struct address *subnet, unsigned bits);
 // Microseconds: CLOCK_BOOTTIME, and CLOCK_REALTIME.
 uint64_t net_now(void);
 uint64_t net_wall(void);
@@ -36,4 +45,5 @@ void net_start(struct net *net, struct node *node);
 // No new connections; for a clean stop.
 void net_stop_listening(struct net *net);
 // Sends what the links have to say and sets the timer. Once per turn of the loop, at its end.
-void net_flush(struct net *net);
+// True: bytes went out, so that the node may have room which it had not before.
+bool net_flush(struct net *net);

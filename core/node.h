@@ -72,7 +72,7 @@ struct node_counters {
 struct node *node_new(const struct node_config *config, const struct node_driver *driver);
 // Ends all links at once, without a goodbye.
 void node_free(struct node *node);
-// Says goodbye to all peers; node_stopped() once they have taken it or GOODBYE_TIMEOUT is over.
+// Says goodbye to all peers; node_stopped() once they have taken it or FAREWELL_TIME is over.
 // No new link comes up from here on.
 void node_stop(struct node *node);
 bool node_stopped(const struct node *node);

@@ -9,7 +9,7 @@
 
 struct resolver;
 
-#define RESOLVE_MAX 16 // addresses of one name
+// RESOLVE_MAX addresses of one name at most.
 
 // error: 0, or -ENOENT (no such host), -ETIMEDOUT, -ENOMEM, -EIO.
 typedef void resolve_done(

@@ -176,6 +176,7 @@ enum announcement {
 	ANNOUNCE_LEAVE = 3,
 	ANNOUNCE_NETSPLIT = 4,
 	ANNOUNCE_HEALED = 5,
+	ANNOUNCE_GONE = 6, // a neighbour of the origin has died; itself may refute it
 };
 
 struct frame_announce {
@@ -237,7 +238,7 @@ int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credi
 int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f);
 int wire_get_member(const uint8_t *p, size_t n, struct announce_member *m);
 int wire_get_beacon(const uint8_t *p, size_t n, uint64_t *number);
-// An id alone, the payload of NETSPLIT and HEALED.
+// An id alone, the payload of NETSPLIT, HEALED and GONE.
 int wire_get_id(const uint8_t *p, size_t n, struct id *id);
 
 // Is this a name that may be shown and linked to? [A-Za-z0-9][A-Za-z0-9._-]{0,62}

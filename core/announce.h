@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Announcements: small envelopes that every node hears once from each origin, relayed to all
+// links. Types that this version does not know are relayed unread.
+#pragma once
+
+#include <stdint.h>
+#include <uthash.h>
+
+#include "core/wire.h"
+
+struct link;
+struct node;
+
+// The latest envelope of one type from one origin.
+struct announce_entry {
+	UT_hash_handle hh;
+	struct announce_key {
+		struct id origin;
+		uint8_t type;
+	} key;
+	uint64_t incarnation, counter;
+	uint64_t heard;
+	uint16_t bytes;
+	uint8_t payload[];
+};
+
+struct announce {
+	struct announce_entry *latest; // by key
+	uint64_t counter;	       // of our own
+	uint64_t sweep;		       // when the table is looked through for old ones
+};
+
+void announce_fini(struct announce *a);
+// To everyone, from this node.
+void announce_send(struct node *node, enum announcement type, const void *payload, size_t n);
+// -EPROTO: malformed.
+int announce_receive(struct node *node, struct link *from, const struct frame_announce *f);
+// What a link that has come up should know: the members and the beacon.
+void announce_link_up(struct node *node, struct link *link);
+void announce_tick(struct node *node);

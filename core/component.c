@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// Beacons, and netsplits found by comparing them.
+#include "core/component.h"
+
+#include <utlist.h>
+
+#include "core/node_inner.h"
+
+static void announce_beacon(struct node *node)
+{
+	struct component *c = &node->component;
+	struct buffer b = BUFFER_INIT;
+
+	c->number++;
+	c->heard = node->now;
+	c->next = node->now + BEACON_INTERVAL;
+	wire_put_beacon(&b, c->number);
+	if (!buffer_failed(&b))
+		announce_send(node, ANNOUNCE_BEACON, buffer_bytes(&b), buffer_length(&b));
+	buffer_fini(&b);
+}
+
+// Takes oneself for the lowest until somebody lower is heard.
+static void believe_self(struct node *node)
+{
+	struct component *c = &node->component;
+	c->origin = node->config.id;
+	c->number = 0;
+	announce_beacon(node);
+}
+
+void component_init(struct node *node)
+{
+	believe_self(node);
+}
+
+struct component_mark component_mark(const struct node *node)
+{
+	const struct component *c = &node->component;
+	return (struct component_mark){ .origin = c->origin,
+		.number = c->number,
+		.age = (uint32_t)((node->now - c->heard) / MILLISECOND) };
+}
+
+void component_beacon(struct node *node, const struct id *origin, uint64_t number)
+{
+	struct component *c = &node->component;
+	if (id_compare(origin, &c->origin) > 0)
+		return;
+	c->origin = *origin;
+	c->number = number;
+	c->heard = node->now;
+}
+
+static bool speaks_for_now(const struct component_mark *mark)
+{
+	return mark->number >= BEACON_ESTABLISHED && mark->age * MILLISECOND <= BEACON_FRESH;
+}
+
+static void healed(struct node *node, const char *how)
+{
+	struct component *c = &node->component;
+	c->split = false;
+	c->suspected = 0;
+	NODE_EVENT(node, "healed", "other=%s by=%s", id_format(&c->other).text, how);
+	if (c->evidence)
+		announce_send(node, ANNOUNCE_HEALED, c->other.bytes, ID_BYTES);
+	c->evidence = 0;
+}
+
+static void report(struct node *node, const struct link *link)
+{
+	struct component *c = &node->component;
+	c->evidence = node->now;
+	c->way = link->address.family ? link->address : link->remote;
+	if (c->split)
+		return;
+	c->split = true;
+	c->other = link->component.origin;
+	c->merge_next = node->now;
+	NODE_EVENT(node, "netsplit", "other=%s via=%s", id_format(&c->other).text,
+		address_format(&c->way).text);
+	announce_send(node, ANNOUNCE_NETSPLIT, c->other.bytes, ID_BYTES);
+}
+
+void component_compare(struct node *node, const struct link *link, bool joining)
+{
+	struct component *c = &node->component;
+	struct component_mark mine = component_mark(node);
+	const struct component_mark *theirs = &link->component;
+
+	// A node alone is a newcomer, not a half of a network.
+	if (node->up_count == 0 || link->peers == 0)
+		return;
+	if (id_equal(&mine.origin, &theirs->origin)) {
+		if (c->split && address_equal(&c->way, &link->address))
+			healed(node, "link");
+		return;
+	}
+	if (!speaks_for_now(&mine) || !speaks_for_now(theirs))
+		return;
+	bool again = c->suspected && node->now - c->suspected < SPLIT_FORGET / 2;
+	if (c->split || joining || (again && node->now - c->suspected >= SPLIT_CONFIRM)) {
+		report(node, link);
+	} else if (!again) {
+		c->suspected = node->now;
+	}
+}
+
+void component_netsplit_heard(struct node *node, const struct id *other)
+{
+	struct component *c = &node->component;
+	// Heard of by others first, or of ourselves: somebody in the other half reports us.
+	if (c->split || id_equal(other, &c->origin))
+		return;
+	c->split = true;
+	c->other = *other;
+	c->evidence = 0;
+	c->merge_next = node->now + SPLIT_FORGET;
+	NODE_EVENT(node, "netsplit", "other=%s", id_format(other).text);
+}
+
+void component_healed_heard(struct node *node, const struct id *other)
+{
+	(void)other;
+	if (!node->component.split)
+		return;
+	node->component.evidence = 0; // somebody has said so already
+	healed(node, "report");
+}
+
+static bool linked_to_way(struct node *node)
+{
+	struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && address_equal(&link->address, &node->component.way) &&
+			node->now - link->since >= SECOND)
+			return true;
+	return false;
+}
+
+static void merge(struct node *node)
+{
+	struct component *c = &node->component;
+	struct dial *dial;
+
+	c->merge_next = node->now + MERGE_INTERVAL;
+	DL_FOREACH (node->dials, dial)
+		if (dial->purpose == DIAL_MERGE)
+			return;
+	struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && address_equal(&link->address, &c->way))
+			return;
+	dial = dial_address(node, DIAL_MERGE, &c->way);
+	if (!dial)
+		return;
+	if (node->config.max_peers && overlay_count(node) >= node->config.max_peers)
+		dial->offer = overlay_offer(node);
+	dial_start(node, dial);
+}
+
+void component_tick(struct node *node)
+{
+	struct component *c = &node->component;
+	bool lowest = id_equal(&c->origin, &node->config.id);
+
+	if (lowest && node->now >= c->next)
+		announce_beacon(node);
+	else if (!lowest && node->now - c->heard >= BEACON_EXPIRE)
+		believe_self(node);
+	if (!c->split)
+		return;
+	if (c->evidence && linked_to_way(node))
+		healed(node, "link");
+	else if (c->evidence && node->now - c->evidence >= SPLIT_FORGET)
+		healed(node, "unreachable");
+	else if (!c->evidence && node->now >= c->merge_next)
+		healed(node, "report"); // whoever reported it has fallen silent
+	else if (c->evidence && node->now >= c->merge_next)
+		merge(node);
+}
+
+uint64_t component_deadline(const struct node *node)
+{
+	const struct component *c = &node->component;
+	uint64_t due = id_equal(&c->origin, &node->config.id) ? c->next : c->heard + BEACON_EXPIRE;
+	// While there is a split, somebody has to watch whether a link has healed it.
+	uint64_t watch = node->now + SECOND / 2;
+	return c->split && watch < due ? watch : due;
+}

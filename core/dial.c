@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// Dials: from a wish to a link, through the resolver and one address after the other.
+#include "core/dial.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "core/node_inner.h"
+
+static struct dial *dial_new(struct node *node, enum dial_purpose purpose)
+{
+	struct dial *dial = calloc(1, sizeof *dial);
+	if (!dial)
+		return NULL;
+	dial->purpose = purpose;
+	dial->error = -ENOENT;
+	DL_APPEND(node->dials, dial);
+	return dial;
+}
+
+struct dial *dial_address(
+	struct node *node, enum dial_purpose purpose, const struct address *address)
+{
+	struct dial *dial = dial_new(node, purpose);
+	if (dial) {
+		dial->addresses[0] = *address;
+		dial->count = 1;
+	}
+	return dial;
+}
+
+struct dial *dial_host(
+	struct node *node, enum dial_purpose purpose, const char *host, uint16_t port)
+{
+	struct address literal;
+	if (address_parse_host(&literal, host, port) == 0)
+		return dial_address(node, purpose, &literal);
+	struct dial *dial = dial_new(node, purpose);
+	if (!dial)
+		return NULL;
+	dial->host = strdup(host);
+	dial->port = port;
+	if (!dial->host) {
+		dial_cancel(node, dial);
+		return NULL;
+	}
+	return dial;
+}
+
+struct dial *dial_entry(struct node *node, enum dial_purpose purpose, struct view_entry *entry)
+{
+	struct dial *dial = entry->host ? dial_host(node, purpose, entry->host, entry->port)
+					: dial_address(node, purpose, &entry->address);
+	if (dial) {
+		dial->entry = entry;
+		entry->dialling = true;
+	}
+	return dial;
+}
+
+static void dial_free(struct node *node, struct dial *dial)
+{
+	if (dial->link)
+		dial->link->dial = NULL;
+	DL_DELETE(node->dials, dial);
+	free(dial->host);
+	free(dial);
+	node->overlay.next = 0;
+}
+
+// A seed that cannot be reached is news while there is nobody else.
+static void report_failure(struct node *node, struct dial *dial)
+{
+	struct view_entry *e = dial->entry;
+	if (!e->seed || e->self || node->up_count > 0 || dial->error == -EEXIST)
+		return;
+	struct event_text host = event_escape(e->host ? e->host : address_format(&e->address).text);
+	const char *error = strerrorname_np(-dial->error);
+	NODE_EVENT(node, "seed-retry", "addr=%s error=%s next_ms=%llu", host.text,
+		error ? error : "unknown",
+		(unsigned long long)((e->next_try - node->now) / MILLISECOND));
+}
+
+static void give_up(struct node *node, struct dial *dial)
+{
+	struct view_entry *e = dial->entry;
+	if (e && dial->error == -EEXIST) {
+		// It answered; it is us who have it already.
+		e->dialling = false;
+		e->next_try = node->now + BACKOFF_MAX;
+	} else if (e) {
+		view_failed(e, &node->random, node->now);
+		report_failure(node, dial);
+	}
+	node->counters.dials_failed++;
+	if (dial->token)
+		node_connect_done(node, dial->token, dial->error);
+	dial_free(node, dial);
+}
+
+// Tries the addresses that are left; gives up after the last.
+static void dial_next(struct node *node, struct dial *dial)
+{
+	while (dial->at < dial->count) {
+		const struct address *to = &dial->addresses[dial->at++];
+		if (!node_may_dial(to)) {
+			dial->error = -EINVAL;
+			continue;
+		}
+		struct link *link = link_new(node, to, true);
+		if (!link) {
+			dial->error = -ENOMEM;
+			continue;
+		}
+		link->dial = dial;
+		dial->link = link;
+		int r = node->driver.dial(node->driver.context, link, to);
+		if (r == 0)
+			return;
+		dial->link = NULL;
+		link->dial = NULL;
+		dial->error = r;
+		link_kill(link, GOODBYE_LOST);
+	}
+	give_up(node, dial);
+}
+
+void dial_start(struct node *node, struct dial *dial)
+{
+	if (!dial->host) {
+		dial_next(node, dial);
+		return;
+	}
+	dial->tag = ++node->last_tag;
+	int r = node->driver.resolve(node->driver.context, dial->tag, dial->host, dial->port);
+	if (r < 0) {
+		dial->error = r;
+		give_up(node, dial);
+	}
+}
+
+void dial_resolved(
+	struct node *node, uint64_t tag, int error, const struct address *addresses, size_t count)
+{
+	struct dial *dial;
+	DL_SEARCH_SCALAR(node->dials, dial, tag, tag);
+	if (!dial)
+		return;
+	dial->tag = 0;
+	dial->error = error ? error : -ENOENT;
+	dial->count = count < RESOLVE_MAX ? count : RESOLVE_MAX;
+	for (size_t i = 0; i < dial->count; i++)
+		dial->addresses[i] = addresses[i];
+	dial_next(node, dial);
+}
+
+void dial_failed(struct node *node, struct dial *dial, int error)
+{
+	dial->link = NULL;
+	dial->error = error;
+	dial_next(node, dial);
+}
+
+void dial_succeeded(struct node *node, struct dial *dial)
+{
+	struct link *link = dial->link;
+	if (dial->entry)
+		view_succeeded(dial->entry, node->now, &link->id);
+	if (dial->token)
+		node_connect_done(node, dial->token, 0);
+	dial_free(node, dial);
+}
+
+void dial_cancel(struct node *node, struct dial *dial)
+{
+	struct link *link = dial->link;
+	if (dial->entry)
+		dial->entry->dialling = false;
+	dial_free(node, dial);
+	if (link)
+		link_kill(link, GOODBYE_DROPPED);
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+// A link's life: bytes in to frames, frames to bytes out, pings, and its end.
+#include "core/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "core/node_inner.h"
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+struct link *link_new(struct node *node, const struct address *remote, bool outgoing)
+{
+	struct link *link = calloc(1, sizeof *link);
+	if (!link)
+		return NULL;
+	link->node = node;
+	link->serial = ++node->last_serial;
+	link->remote = *remote;
+	link->outgoing = outgoing;
+	link->created = link->heard = node->now;
+	link->state = outgoing ? LINK_STATE_DIALLING : LINK_STATE_GREETING;
+	link->deadline = node->now + (outgoing ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
+	channel_init(&link->channel);
+	DL_APPEND(node->links, link);
+	node->link_count++;
+	return link;
+}
+
+void link_free(struct link *link)
+{
+	struct node *node = link->node;
+	assert(link->state == LINK_STATE_DEAD);
+	if (link->output_queued)
+		DL_DELETE2(node->output, link, output_prev, output_next);
+	DL_DELETE(node->links, link);
+	node->link_count--;
+	broadcast_link_free(link);
+	channel_fini(&link->channel);
+	buffer_fini(&link->in);
+	buffer_fini(&link->control);
+	buffer_fini(&link->wire);
+	if (link->stream)
+		stream_unref(link->stream);
+	free(link);
+}
+
+void link_touch(struct link *link)
+{
+	if (link->output_queued || link->state == LINK_STATE_DEAD)
+		return;
+	link->output_queued = true;
+	DL_APPEND2(link->node->output, link, output_prev, output_next);
+}
+
+void link_check(struct link *link)
+{
+	if (buffer_failed(&link->control) || buffer_failed(&link->wire))
+		link_kill(link, GOODBYE_MEMORY);
+	else if (buffer_length(&link->control) > CONTROL_BYTES)
+		link_kill(link, GOODBYE_SLOW);
+}
+
+// What a user is told of a dial that ended for this reason.
+static int reason_error(enum goodbye reason)
+{
+	switch (reason) {
+	case GOODBYE_DUPLICATE:
+	case GOODBYE_SELF:
+		return -EEXIST;
+	case GOODBYE_FULL:
+	case GOODBYE_SURPLUS:
+		return -EUSERS;
+	case GOODBYE_TIMEOUT:
+		return -ETIMEDOUT;
+	case GOODBYE_MEMORY:
+		return -ENOMEM;
+	case GOODBYE_PROTOCOL:
+	case GOODBYE_VERSION:
+	case GOODBYE_CLASH:
+		return -EACCES;
+	case GOODBYE_SHUTDOWN:
+	case GOODBYE_REPLACED:
+	case GOODBYE_DROPPED:
+	case GOODBYE_SLOW:
+	case GOODBYE_DONE:
+	case GOODBYE_LOST:
+	case GOODBYE_RESTARTED:
+		break;
+	}
+	return -ECONNREFUSED;
+}
+
+// Takes the link out of service; what is left is the farewell.
+static void end(struct link *link, enum goodbye reason)
+{
+	struct node *node = link->node;
+	struct dial *dial = link->dial;
+	bool was_up = link_up(link);
+
+	link->state = LINK_STATE_CLOSING;
+	link->deadline = node->now + FAREWELL_TIME;
+	node->overlay.next = 0;
+	if (was_up)
+		node_dispatch_down(node, link, reason);
+	link->dial = NULL;
+	if (dial)
+		dial_failed(node, dial, reason_error(reason));
+}
+
+static void close_with(struct link *link, const struct frame_goodbye *f)
+{
+	if (link->state == LINK_STATE_CLOSING || link->state == LINK_STATE_DEAD)
+		return;
+	if (link->state == LINK_STATE_DIALLING) {
+		link_kill(link, f->reason);
+		return;
+	}
+	end(link, f->reason);
+	wire_put_goodbye(&link->control, f);
+	link_touch(link);
+	link_check(link);
+}
+
+void link_close(struct link *link, enum goodbye reason)
+{
+	close_with(link, &(struct frame_goodbye){ .reason = (uint8_t)reason });
+}
+
+void link_redirect(struct link *link)
+{
+	struct frame_goodbye f = { .reason = GOODBYE_FULL };
+	f.count = overlay_contacts(link->node, link, f.contacts, HELLO_ADDRESSES);
+	close_with(link, &f);
+}
+
+void link_kill(struct link *link, enum goodbye reason)
+{
+	if (link->state == LINK_STATE_DEAD)
+		return;
+	if (link->state != LINK_STATE_CLOSING)
+		end(link, reason);
+	link->state = LINK_STATE_DEAD;
+	link->node->dead_links = true;
+}
+
+// Somebody talks nonsense: one event, whatever the state.
+static void malformed(struct link *link)
+{
+	struct node *node = link->node;
+	node->counters.frames_malformed++;
+	if (!link_up(link))
+		NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s",
+			address_format(&link->remote).text, link->outgoing ? "out" : "in",
+			goodbye_name(GOODBYE_PROTOCOL));
+	link_close(link, GOODBYE_PROTOCOL);
+}
+
+int link_receive(struct link *link, const uint8_t *bytes, size_t n)
+{
+	struct node *node = link->node;
+
+	link->heard = node->now;
+	if (link->state == LINK_STATE_CLOSING || link->state == LINK_STATE_DEAD)
+		return 0;
+	if (channel_open(&link->channel, bytes, n, &link->in) < 0) {
+		link_kill(link, GOODBYE_MEMORY);
+		return -ENOMEM;
+	}
+	while (link->state != LINK_STATE_CLOSING && link->state != LINK_STATE_DEAD) {
+		uint8_t type = 0;
+		const uint8_t *frame = buffer_bytes(&link->in);
+		int64_t length = wire_next(frame, buffer_length(&link->in),
+			link_up(link) ? FRAME_MAX : FRAME_MAX_EARLY, &type);
+		if (length == 0)
+			break;
+		if (length < 0 || node_frame(node, link, type, frame + FRAME_HEADER,
+					  (size_t)length - FRAME_HEADER) < 0) {
+			malformed(link);
+			break;
+		}
+		buffer_consume(&link->in, (size_t)length);
+	}
+	buffer_shrink(&link->in, 256 * KIB);
+	return 0;
+}
+
+// One frame of the direct stream, and credit for the other direction.
+static bool stream_frame(struct link *link)
+{
+	const uint8_t *bytes;
+	size_t n = stream_output(link->stream, CHUNK_BYTES, &bytes);
+	if (n == 0)
+		return false;
+	wire_put_stream(&link->control, 0, bytes, n);
+	stream_sent(link->stream, n);
+	return true;
+}
+
+// Stream and broadcast take turns, frame by frame, so that neither starves.
+static bool data_frame(struct link *link)
+{
+	link->stream_turn = !link->stream_turn;
+	if (link->stream_turn)
+		return stream_frame(link) || broadcast_output(link);
+	return broadcast_output(link) || stream_frame(link);
+}
+
+static void fill(struct link *link)
+{
+	if (link_up(link)) {
+		broadcast_credit(link);
+		uint64_t grant = stream_grant(link->stream);
+		if (grant)
+			wire_put_stream_credit(&link->control, 0, grant);
+		while (buffer_length(&link->control) < OUTPUT_BYTES && data_frame(link))
+			;
+	}
+	if (buffer_length(&link->control) &&
+		channel_seal(&link->channel, &link->control, &link->wire))
+		link_kill(link, GOODBYE_MEMORY);
+	else
+		link_check(link);
+}
+
+size_t link_output(struct link *link, const uint8_t **bytes)
+{
+	if (link->state == LINK_STATE_DIALLING || link->state == LINK_STATE_DEAD)
+		return 0;
+	if (buffer_length(&link->wire) == 0)
+		fill(link);
+	if (link->state == LINK_STATE_DEAD)
+		return 0;
+	*bytes = buffer_bytes(&link->wire);
+	return buffer_length(&link->wire);
+}
+
+void link_sent(struct link *link, size_t n)
+{
+	buffer_consume(&link->wire, n);
+	buffer_shrink(&link->wire, 2 * OUTPUT_BYTES);
+	buffer_shrink(&link->control, 2 * OUTPUT_BYTES);
+}
+
+static uint64_t ping(struct link *link)
+{
+	struct node *node = link->node;
+	uint64_t timeout = node->config.ping_timeout;
+	uint64_t interval = earlier(timeout / 4, PING_INTERVAL_MAX);
+
+	if (link->ping_sent) {
+		uint64_t alive = link->heard > link->ping_sent ? link->heard : link->ping_sent;
+		if (node->now >= alive + timeout) {
+			node->counters.links_timed_out++;
+			link_kill(link, GOODBYE_TIMEOUT);
+			return UINT64_MAX;
+		}
+		return alive + timeout;
+	}
+	if (node->now >= link->ping_next) {
+		link->ping_sent = node->now;
+		link->ping_next = node->now + interval;
+		wire_put_ping(&link->control, FRAME_PING, node->now);
+		link_touch(link);
+		return node->now + timeout;
+	}
+	return link->ping_next;
+}
+
+uint64_t link_tick(struct link *link)
+{
+	struct node *node = link->node;
+
+	if (link->state == LINK_STATE_DEAD)
+		return UINT64_MAX;
+	if (link_up(link))
+		return ping(link);
+	if (node->now < link->deadline)
+		return link->deadline;
+	if (link->state != LINK_STATE_CLOSING) {
+		node->counters.links_timed_out++;
+		if (!link->outgoing)
+			NODE_EVENT(node, "refused", "addr=%s dir=in reason=%s",
+				address_format(&link->remote).text, goodbye_name(GOODBYE_TIMEOUT));
+	}
+	link_kill(link, GOODBYE_TIMEOUT);
+	return UINT64_MAX;
+}
+
+void link_forgive(struct link *link)
+{
+	uint64_t now = link->node->now;
+	link->heard = now;
+	if (link->ping_sent)
+		link->ping_sent = now;
+	if (link->state != LINK_STATE_UP)
+		link->deadline = now + HANDSHAKE_TIMEOUT;
+}
+
+bool link_in_use(const struct link *link)
+{
+	const struct stream *s = link->stream;
+	return s && (s->handles > 0 || stream_unread(s) > 0 || stream_unacknowledged(s) > 0);
+}
+
+struct contact link_contact(const struct link *link)
+{
+	return (struct contact){ .id = link->id, .address = link->address };
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// A link: one connection to one other node, from the first byte to the last.
+//
+//     DIALLING --connected--> GREETING --HELLO, accepted--> UP
+//     (accepted) -----------> GREETING --HELLO, answered--> WAITING --ACCEPT--> UP
+//     any --link_close()--> CLOSING --flushed, end of file or time--> DEAD
+//     any --link_kill()--> DEAD
+//
+// A DEAD link is freed by node_reap() at the end of the call that came in, never before.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/channel.h"
+#include "core/node.h"
+#include "core/wire.h"
+
+struct dial;
+struct lane;
+
+enum link_state {
+	LINK_STATE_DIALLING,
+	LINK_STATE_GREETING,
+	LINK_STATE_WAITING,
+	LINK_STATE_UP,
+	LINK_STATE_CLOSING,
+	LINK_STATE_DEAD,
+};
+
+struct link {
+	struct node *node; // borrowed
+	struct link *prev, *next;
+	struct link *output_prev, *output_next;
+	bool output_queued;
+	void *socket; // the driver's
+	uint32_t serial;
+	enum link_state state;
+	bool outgoing;
+	struct address remote;
+	struct dial *dial; // borrowed, while it is being dialled
+	uint64_t deadline; // of the state, 0: none
+	uint64_t created;
+
+	struct channel channel;
+	struct buffer in;      // frames' bytes, received
+	struct buffer control; // frames, not yet sealed; data is added only when it is sent
+	struct buffer wire;    // ready for the socket
+
+	// The other end, from its HELLO.
+	struct id id;
+	uint64_t incarnation;
+	char name[NAME_MAX_LENGTH + 1];
+	struct address address;
+	uint8_t intent; // what the dialler wanted
+	struct id replaced;
+	struct contact offer;
+	uint16_t peers, room;
+	struct component_mark component;
+
+	uint64_t since, since_wall; // of being up
+	uint64_t heard;		    // last byte
+	uint64_t ping_sent;	    // of the one that is unanswered, 0: none
+	uint64_t ping_next;
+	uint64_t rtt;
+	uint64_t extra_until;	 // one link too many because of this one, allowed until then
+	uint64_t rewiring_until; // somebody was asked to take our place on it
+
+	struct stream *stream;
+	bool stream_turn; // the stream's turn, or the lanes'
+
+	struct lane **lanes; // [lane_count] by the source's slot
+	uint32_t lane_count;
+	struct lane *ready; // list: something to send and credit for it
+	struct lane *due;   // list: credit to give back
+	bool exchanged;	    // the peer's frontiers are known
+};
+
+struct link *link_new(struct node *node, const struct address *remote, bool outgoing);
+// Only node_reap() calls it.
+void link_free(struct link *link);
+
+static inline bool link_up(const struct link *link)
+{
+	return link->state == LINK_STATE_UP;
+}
+
+// Has the link's other end been proven, and does it count towards max?
+static inline bool link_counts(const struct link *link)
+{
+	return link->state == LINK_STATE_UP || link->state == LINK_STATE_WAITING;
+}
+
+// There may be something to send.
+void link_touch(struct link *link);
+// Frames are encoded into link->control, then link_touch() and link_check(): a link whose
+// buffers failed or whose peer lets control frames pile up ends.
+void link_check(struct link *link);
+// Ends it with a GOODBYE that names the reason (and contacts to try instead, may be NULL).
+void link_close(struct link *link, enum goodbye reason);
+void link_redirect(struct link *link);
+// Ends it at once.
+void link_kill(struct link *link, enum goodbye reason);
+int link_receive(struct link *link, const uint8_t *bytes, size_t n);
+size_t link_output(struct link *link, const uint8_t **bytes);
+void link_sent(struct link *link, size_t n);
+// Pings, deadlines. Returns when it is due again.
+uint64_t link_tick(struct link *link);
+// Forgives silence: it was ours.
+void link_forgive(struct link *link);
+// Local use, or bytes on the way: not to be given up for the sake of order.
+bool link_in_use(const struct link *link);
+struct contact link_contact(const struct link *link);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// Everyone in the network, by the announcements of each.
+#pragma once
+
+#include <stdint.h>
+#include <uthash.h>
+
+#include "core/wire.h"
+
+struct node;
+
+struct member {
+	UT_hash_handle hh;
+	struct id id;
+	char name[NAME_MAX_LENGTH + 1];
+	struct address address;
+	uint64_t since;	  // first heard
+	uint64_t expires; // lease
+};
+
+struct members {
+	struct member *table; // by id; without this node
+	uint64_t renew;	      // when to announce ourselves again
+	uint64_t sweep;
+};
+
+void members_fini(struct members *m);
+void members_heard(struct node *node, const struct id *id, const struct announce_member *info);
+void members_left(struct node *node, const struct id *id);
+struct member *members_find(struct members *m, const struct id *id);
+size_t members_count(const struct members *m); // with this node
+void members_announce(struct node *node);
+void members_tick(struct node *node);

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// The inside of a node, for the modules that make it up. Nobody above core/node includes this.
+#pragma once
+
+#include "core/announce.h"
+#include "core/broadcast.h"
+#include "core/component.h"
+#include "core/dial.h"
+#include "core/members.h"
+#include "core/node.h"
+#include "core/overlay.h"
+#include "core/random.h"
+#include "core/view.h"
+
+// Somebody waits for a connect by hand.
+struct connect {
+	struct connect *prev, *next;
+	int64_t token;
+	int result;
+};
+
+struct node {
+	struct node_config config;
+	struct node_driver driver;
+	uint64_t now, wall, started;
+	uint64_t instance;
+	struct random random;
+	struct event_log events;
+	struct node_counters counters;
+	struct log log;
+
+	struct link *links;
+	size_t link_count;
+	size_t up_count;
+	uint32_t last_serial;
+	struct link *output; // links that may have something to send
+	bool dead_links;
+	bool stopping;
+	uint64_t stop_deadline;
+
+	struct dial *dials;
+	uint64_t last_tag;
+	struct connect *connects;
+	int64_t last_token;
+
+	struct view view;
+	struct overlay overlay;
+	struct component component;
+	struct announce announce;
+	struct members members;
+	struct broadcast broadcast;
+
+	bool log_changed, streams_changed, peers_changed, connects_changed;
+};
+
+#define NODE_EVENT(node, name, ...) event_emit(&(node)->events, (node)->wall, name, __VA_ARGS__)
+
+struct link *node_link_by_id(struct node *node, const struct id *id); // the one that is up
+struct link *node_link_by_serial(struct node *node, uint32_t serial);
+void node_dispatch_up(struct node *node, struct link *link);
+// A link that was up is not any more.
+void node_dispatch_down(struct node *node, struct link *link, enum goodbye reason);
+// One frame of a link; 0 or -EPROTO.
+int node_frame(
+	struct node *node, struct link *link, uint8_t type, const uint8_t *payload, size_t n);
+void node_connect_done(struct node *node, int64_t token, int result);
+bool node_may_dial(const struct address *a);

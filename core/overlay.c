@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: MIT
+// Gathering and reordering. Reaching a node is core/dial's, knowing of one core/view's.
+#include "core/overlay.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "core/node_inner.h"
+
+// A dialler that took a link beyond its bound gives the other end this long to mend it.
+#define SHED_DIALLER (3 * SECOND)
+
+void overlay_init(struct node *node)
+{
+	struct overlay *o = &node->overlay;
+	o->shuffle_next = node->now + random_jitter(&node->random, SHUFFLE_INTERVAL);
+	o->probe_next = node->now + random_jitter(&node->random, PROBE_INTERVAL);
+}
+
+size_t overlay_count(const struct node *node)
+{
+	const struct link *link;
+	size_t count = 0;
+	DL_FOREACH (node->links, link)
+		count += link_counts(link);
+	return count;
+}
+
+uint16_t overlay_room(const struct node *node)
+{
+	size_t count = overlay_count(node), max = node->config.max_peers;
+	if (max == 0)
+		return ROOM_UNLIMITED;
+	return (uint16_t)(count < max ? max - count : 0);
+}
+
+// A link that could be given to somebody else: to a node that can be dialled, in nobody's use.
+static struct link *spare(struct node *node, const struct link *except, const struct id *other)
+{
+	struct link *link, *best = NULL;
+	uint64_t candidates = 0;
+
+	DL_FOREACH (node->links, link) {
+		if (!link_up(link) || link == except || link->address.family == 0 ||
+			link->rewiring_until > node->now || link_in_use(link) ||
+			(other && id_equal(other, &link->id)))
+			continue;
+		if (random_below(&node->random, ++candidates) == 0)
+			best = link;
+	}
+	return best;
+}
+
+static bool takes_place(struct node *node, const struct link *link)
+{
+	if (link->outgoing || link->intent != INTENT_REPLACE)
+		return false;
+	struct link *replaced = node_link_by_id(node, &link->replaced);
+	return replaced && !link_in_use(replaced);
+}
+
+int overlay_judge(struct node *node, const struct link *link)
+{
+	size_t count = overlay_count(node), max = node->config.max_peers;
+
+	if (max == 0 || count < max)
+		return 0;
+	// One too many, for a moment, is what making a link before breaking one takes.
+	if (count > max)
+		return GOODBYE_FULL;
+	if (takes_place(node, link))
+		return 0;
+	if (link->outgoing)
+		return link->dial->purpose == DIAL_MERGE || !id_is_zero(&link->dial->leave)
+			       ? 0
+			       : GOODBYE_FULL;
+	bool can_splice = link->room >= 2 || !id_is_zero(&link->offer.id);
+	return can_splice && spare(node, link, &link->id) ? 0 : GOODBYE_FULL;
+}
+
+uint8_t overlay_contacts(
+	struct node *node, const struct link *except, struct contact *contacts, uint8_t max)
+{
+	struct link *link;
+	uint8_t count = 0;
+
+	DL_FOREACH (node->links, link) {
+		if (!link_up(link) || link == except || link->address.family == 0)
+			continue;
+		if (count < max)
+			contacts[count++] = link_contact(link);
+	}
+	return count;
+}
+
+struct contact overlay_offer(struct node *node)
+{
+	struct link *link = spare(node, NULL, NULL);
+	if (!link)
+		return (struct contact){ 0 };
+	link->rewiring_until = node->now + REWIRE_TIMEOUT;
+	return link_contact(link);
+}
+
+// Gives one of our edges to the newcomer: it takes our place on a link of ours, or, when it has
+// no room for two, our neighbour takes its place on the link that it offers.
+static void make_room(struct node *node, struct link *newcomer)
+{
+	struct link *y = spare(node, newcomer, &newcomer->id);
+	struct frame_rewire f = { 0 };
+
+	if (!y)
+		return;
+	y->rewiring_until = node->now + REWIRE_TIMEOUT;
+	if (newcomer->room >= 2) {
+		f.target = link_contact(y);
+		f.replaced = node->config.id;
+		wire_put_rewire(&newcomer->control, &f);
+		link_touch(newcomer);
+	} else if (!id_is_zero(&newcomer->offer.id)) {
+		f.target = newcomer->offer;
+		f.replaced = newcomer->id;
+		f.leave = true;
+		wire_put_rewire(&y->control, &f);
+		link_touch(y);
+	}
+}
+
+static void send_peers(struct node *node, struct link *to)
+{
+	struct frame_peers f = { 0 };
+	struct view_entry *e;
+	uint64_t seen = 0;
+
+	f.count = overlay_contacts(node, to, f.contacts, PEERS_ADDRESSES / 2);
+	uint8_t neighbours = f.count;
+	// The rest: a uniform sample of the view.
+	DL_FOREACH (node->view.entries, e) {
+		if (e->address.family == 0 || e->self || !e->reached)
+			continue;
+		uint64_t at = seen++ < (uint64_t)(PEERS_ADDRESSES - neighbours)
+				      ? f.count++
+				      : neighbours + random_below(&node->random, seen);
+		if (at < PEERS_ADDRESSES)
+			f.contacts[at] = (struct contact){ e->id, e->address };
+	}
+	if (f.count == 0)
+		return;
+	wire_put_peers(&to->control, &f);
+	link_touch(to);
+}
+
+void overlay_link_up(struct node *node, struct link *link)
+{
+	size_t max = node->config.max_peers;
+
+	if (!link->outgoing && link->intent == INTENT_REPLACE) {
+		struct link *replaced = node_link_by_id(node, &link->replaced);
+		if (replaced && replaced != link && !link_in_use(replaced))
+			link_close(replaced, GOODBYE_REPLACED);
+	}
+	if (max && overlay_count(node) > max) {
+		link->extra_until = node->now + (link->outgoing ? SHED_DIALLER : REWIRE_TIMEOUT);
+		if (!link->outgoing)
+			make_room(node, link);
+	}
+	send_peers(node, link);
+	overlay_peers(node, &(struct contact){ link->id, link->address }, 1);
+	node->overlay.next = 0;
+}
+
+void overlay_link_down(struct node *node, struct link *link, enum goodbye reason)
+{
+	// Died or left: let the others know, so that its lease need not run out.
+	if (reason == GOODBYE_LOST || reason == GOODBYE_TIMEOUT)
+		announce_send(node, ANNOUNCE_GONE, link->id.bytes, ID_BYTES);
+	node->overlay.next = 0;
+}
+
+void overlay_peers(struct node *node, const struct contact *contacts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct contact *c = &contacts[i];
+		if (node_may_dial(&c->address) && !id_equal(&c->id, &node->config.id) &&
+			!address_equal(&c->address, &node->config.address))
+			view_add(&node->view, node->now, c);
+	}
+	node->overlay.next = 0;
+}
+
+void overlay_rewire(struct node *node, struct link *from, const struct frame_rewire *f)
+{
+	struct dial *dial;
+	int running = 0;
+
+	DL_FOREACH (node->dials, dial)
+		running += dial->purpose == DIAL_REWIRE;
+	if (running >= DIALS_MAX || node->stopping || !node_may_dial(&f->target.address) ||
+		id_equal(&f->target.id, &node->config.id) || node_link_by_id(node, &f->target.id))
+		return;
+	dial = dial_address(node, DIAL_REWIRE, &f->target.address);
+	if (!dial)
+		return;
+	dial->replaced = f->replaced;
+	if (f->leave)
+		dial->leave = from->id;
+	dial_start(node, dial);
+}
+
+void overlay_hold(struct node *node, const struct link *link)
+{
+	struct view_entry *e;
+	DL_FOREACH (node->view.entries, e)
+		if (id_equal(&e->id, &link->id) || address_equal(&e->address, &link->address))
+			e->next_try = node->now + DROP_HOLD;
+}
+
+static bool connected(struct node *node, const struct view_entry *e)
+{
+	struct link *link;
+	DL_FOREACH (node->links, link) {
+		if (!link_counts(link))
+			continue;
+		if ((!id_is_zero(&e->id) && id_equal(&e->id, &link->id)) ||
+			(e->address.family && (address_equal(&e->address, &link->address) ||
+						      (link->outgoing && address_equal(&e->address,
+										 &link->remote)))))
+			return true;
+	}
+	return false;
+}
+
+static bool usable(void *context, const struct view_entry *e)
+{
+	return !connected(context, e);
+}
+
+static void start(struct node *node, enum dial_purpose purpose, struct view_entry *e)
+{
+	struct dial *dial = dial_entry(node, purpose, e);
+	if (dial)
+		dial_start(node, dial);
+	else
+		view_failed(e, &node->random, node->now);
+}
+
+static void gather(struct node *node)
+{
+	size_t count = overlay_count(node), min = node->config.min_peers;
+	struct dial *dial;
+	size_t running = 0;
+
+	if (count >= min)
+		return;
+	DL_FOREACH (node->dials, dial)
+		running += dial->purpose == DIAL_JOIN;
+	size_t limit = count == 0 ? DIALS_MAX_ALONE : min - count;
+	if (count > 0 && limit > DIALS_MAX)
+		limit = DIALS_MAX;
+	while (running++ < limit) {
+		struct view_entry *e =
+			view_pick(&node->view, &node->random, node->now, usable, node);
+		if (!e)
+			return;
+		start(node, DIAL_JOIN, e);
+	}
+}
+
+// Links that were to be temporary and have become too many.
+static void shed(struct node *node)
+{
+	struct link *link;
+	size_t max = node->config.max_peers;
+
+	DL_FOREACH (node->links, link) {
+		if (!link_up(link) || link->extra_until == 0 || node->now < link->extra_until)
+			continue;
+		link->extra_until = 0;
+		if (max == 0 || overlay_count(node) <= max)
+			continue;
+		struct link *victim = spare(node, link, NULL);
+		link_close(victim ? victim : link, GOODBYE_SURPLUS);
+		return; // the list has changed; the next call sees to the rest
+	}
+}
+
+static void probe(struct node *node)
+{
+	struct overlay *o = &node->overlay;
+	if (node->now < o->probe_next)
+		return;
+	o->probe_next = node->now + random_jitter(&node->random, PROBE_INTERVAL);
+	if (node->up_count == 0)
+		return;
+	// The other half of a suspected netsplit, a seed, or anybody that is not a neighbour.
+	struct view_entry *e = view_pick(&node->view, &node->random, node->now, usable, node);
+	if (e)
+		start(node, DIAL_PROBE, e);
+}
+
+static void shuffle(struct node *node)
+{
+	struct overlay *o = &node->overlay;
+	struct link *link, *chosen = NULL;
+	uint64_t seen = 0;
+
+	if (node->now < o->shuffle_next)
+		return;
+	o->shuffle_next = node->now + random_jitter(&node->random, SHUFFLE_INTERVAL);
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && random_below(&node->random, ++seen) == 0)
+			chosen = link;
+	if (chosen)
+		send_peers(node, chosen);
+}
+
+// When something may become possible by the passing of time alone.
+static uint64_t next_due(const struct node *node)
+{
+	const struct overlay *o = &node->overlay;
+	const struct view_entry *e;
+	const struct link *link;
+	uint64_t due = o->shuffle_next < o->probe_next ? o->shuffle_next : o->probe_next;
+
+	DL_FOREACH (node->links, link)
+		if (link->extra_until && link->extra_until < due)
+			due = link->extra_until;
+	if (overlay_count(node) < node->config.min_peers)
+		DL_FOREACH (node->view.entries, e)
+			if (!e->dialling && !e->self && e->next_try > node->now &&
+				e->next_try < due)
+				due = e->next_try;
+	return due;
+}
+
+void overlay_tick(struct node *node)
+{
+	struct overlay *o = &node->overlay;
+	if (node->now < o->next || node->stopping)
+		return;
+	o->next = UINT64_MAX; // anything below that changes matters sets it to 0
+	gather(node);
+	shed(node);
+	probe(node);
+	shuffle(node);
+	uint64_t due = next_due(node);
+	if (due < o->next)
+		o->next = due;
+}
+
+uint64_t overlay_deadline(const struct node *node)
+{
+	return node->stopping ? UINT64_MAX : node->overlay.next;
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// The passive view.
+#include "core/view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+void view_fini(struct view *v)
+{
+	struct view_entry *e, *next;
+	DL_FOREACH_SAFE (v->entries, e, next) {
+		free(e->host);
+		free(e);
+	}
+	*v = (struct view){ 0 };
+}
+
+static struct view_entry *append(struct view *v)
+{
+	struct view_entry *e = calloc(1, sizeof *e);
+	if (!e)
+		return NULL;
+	DL_APPEND(v->entries, e);
+	v->count++;
+	return e;
+}
+
+int view_add_seed(struct view *v, const char *host, uint16_t port)
+{
+	struct address address;
+	struct view_entry *e;
+	bool literal = address_parse_host(&address, host, port) == 0;
+
+	DL_FOREACH (v->entries, e)
+		if (literal ? address_equal(&e->address, &address)
+			    : e->host && e->port == port && strcmp(e->host, host) == 0) {
+			e->seed = true;
+			return 0;
+		}
+	char *copy = literal ? NULL : strdup(host);
+	if (!literal && !copy)
+		return -ENOMEM;
+	e = append(v);
+	if (!e) {
+		free(copy);
+		return -ENOMEM;
+	}
+	if (literal)
+		e->address = address;
+	e->host = copy;
+	e->port = port;
+	e->seed = true;
+	return 0;
+}
+
+struct view_entry *view_find_address(struct view *v, const struct address *a)
+{
+	struct view_entry *e;
+	DL_FOREACH (v->entries, e)
+		if (e->address.family && address_equal(&e->address, a))
+			return e;
+	return NULL;
+}
+
+struct view_entry *view_find_id(struct view *v, const struct id *id)
+{
+	struct view_entry *e;
+	DL_FOREACH (v->entries, e)
+		if (id_equal(&e->id, id))
+			return e;
+	return NULL;
+}
+
+// Makes room: the entry that failed most, and of these the one not heard of for longest.
+static bool evict(struct view *v)
+{
+	struct view_entry *e, *worst = NULL;
+	DL_FOREACH (v->entries, e) {
+		if (e->seed || e->dialling)
+			continue;
+		if (!worst || e->failures > worst->failures ||
+			(e->failures == worst->failures && e->heard < worst->heard))
+			worst = e;
+	}
+	if (!worst)
+		return false;
+	DL_DELETE(v->entries, worst);
+	v->count--;
+	free(worst);
+	return true;
+}
+
+void view_add(struct view *v, uint64_t now, const struct contact *c)
+{
+	if (c->address.family == 0)
+		return;
+	struct view_entry *e = view_find_address(v, &c->address);
+	if (!e) {
+		// The same node at a new address: the old one is worth nothing any more.
+		e = id_is_zero(&c->id) ? NULL : view_find_id(v, &c->id);
+		if (e && (e->seed || e->dialling || e->reached))
+			e = NULL;
+	}
+	if (!e) {
+		if (v->count >= VIEW_MAX && !evict(v))
+			return;
+		e = append(v);
+		if (!e)
+			return;
+	}
+	e->address = c->address;
+	if (!e->reached || id_is_zero(&e->id))
+		e->id = c->id;
+	e->heard = now;
+}
+
+void view_failed(struct view_entry *e, struct random *r, uint64_t now)
+{
+	uint64_t delay = BACKOFF_MIN << (e->failures < 8 ? e->failures : 8);
+	e->dialling = false;
+	e->failures++;
+	e->next_try = now + random_jitter(r, delay < BACKOFF_MAX ? delay : BACKOFF_MAX);
+	// Jitter goes both ways, the bound does not.
+	if (e->next_try > now + BACKOFF_MAX)
+		e->next_try = now + BACKOFF_MAX;
+}
+
+void view_succeeded(struct view_entry *e, uint64_t now, const struct id *id)
+{
+	e->dialling = false;
+	e->failures = 0;
+	e->next_try = now + BACKOFF_MIN;
+	e->heard = now;
+	e->reached = true;
+	e->id = *id;
+}
+
+struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now,
+	bool (*usable)(void *context, const struct view_entry *e), void *context)
+{
+	struct view_entry *e, *best = NULL;
+	uint64_t ties = 0;
+
+	DL_FOREACH (v->entries, e) {
+		if (e->dialling || e->self || e->next_try > now || !usable(context, e))
+			continue;
+		if (best && e->failures > best->failures)
+			continue;
+		ties = best && e->failures == best->failures ? ties + 1 : 1;
+		// Each of the equals with the same probability, in one pass.
+		if (random_below(r, ties) == 0)
+			best = e;
+	}
+	return best;
+}

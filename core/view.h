@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// The passive view: everyone this node could dial, seeds among them. Failures lower a rank and
+// delete nothing; when the view is full the worst entry makes room.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/random.h"
+#include "core/wire.h"
+
+struct view_entry {
+	struct view_entry *prev, *next;
+	struct id id;		// zero: not known
+	struct address address; // family 0: a name, to be resolved
+	char *host;		// of a seed that is a name
+	uint16_t port;
+	bool seed;
+	bool self;     // leads back here
+	bool dialling; // or being probed
+	bool reached;  // has answered once
+	uint32_t failures;
+	uint64_t next_try;
+	uint64_t heard; // last mention by somebody else, or answer
+};
+
+struct view {
+	struct view_entry *entries; // list
+	size_t count;
+};
+
+void view_fini(struct view *v);
+// A seed by address or by name; -ENOMEM.
+int view_add_seed(struct view *v, const char *host, uint16_t port);
+// Somebody mentioned it. Known ones are updated.
+void view_add(struct view *v, uint64_t now, const struct contact *c);
+struct view_entry *view_find_address(struct view *v, const struct address *a);
+struct view_entry *view_find_id(struct view *v, const struct id *id);
+void view_failed(struct view_entry *e, struct random *r, uint64_t now);
+void view_succeeded(struct view_entry *e, uint64_t now, const struct id *id);
+// The best entry that is due and passes `usable`, or NULL.
+struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now,
+	bool (*usable)(void *context, const struct view_entry *e), void *context);
