@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// The command line, as a user types it and as mount(8) passes it on.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/address.h"
+#include "core/limits.h"
+
+enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
+enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
+enum log_target { LOG_TO_AUTO, LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_FILE };
+
+#define SEEDS_MAX	 64
+#define WAIT_SECONDS_MAX 86400
+#define OPTIONS_ERROR	 512
+
+struct seed {
+	char host[HOST_MAX + 1];
+	uint16_t port;
+};
+
+struct options {
+	const char *mountpoint; // of argv, as given
+	struct address address; // port 0: none was asked for
+	struct seed seeds[SEEDS_MAX];
+	size_t seed_count;
+	uint32_t min_peers;
+	uint32_t max_peers; // 0: no limit
+	uint64_t ping_timeout;
+	char name[NAME_MAX_LENGTH + 1];
+	const char *state; // NULL: the default of the mount point
+	enum log_level log_level;
+	enum log_target log_target;
+	const char *log_file;
+	bool wait;	    // for the first peer
+	uint64_t wait_time; // 0: without limit
+	bool foreground;
+	bool debug;
+	char mount_options[256];   // for the mount, separated by commas; may be empty
+	char error[OPTIONS_ERROR]; // one sentence, after options_parse() failed
+	char *words[16];	   // values out of -o, owned
+	size_t word_count;
+	enum options_outcome outcome;
+};
+
+// enum options_outcome, or -EINVAL with `error` filled in. argv is borrowed until options_fini().
+int options_parse(struct options *o, int argc, char **argv);
+void options_fini(struct options *o);
+const char *options_usage(void);

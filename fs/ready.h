@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// Becoming a daemon: whoever started us waits until the mount works, and learns it if it does not.
+#pragma once
+
+#include <stdbool.h>
+
+// The process as it should be before anything is opened: standard descriptors, limits, signals.
+// A daemon-to-be also closes what its starter left open.
+void ready_prepare(bool foreground);
+// Forks. The parent stays in here until the daemon says ready_announce() or ends, and exits: 0, or
+// as the daemon did. INT and TERM at the parent end the daemon, too. Returns in the daemon: a
+// descriptor for ready_announce(), or -errno without a daemon.
+int ready_fork(void);
+// Tells the service manager and, with a descriptor (-1: we are in the foreground), leaves the
+// terminal and releases the parent.
+void ready_announce(int fd);
+// One message to the service manager, if there is one: "READY=1", "STOPPING=1".
+void ready_notify(const char *message);

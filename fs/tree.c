@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+// The table of files and what the kernel asks about it. Opens nothing and never waits.
+#include "fs/tree.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/event.h"
+#include "fs/text.h"
+
+// A stdio buffer is this large: fewer lines are torn into two messages.
+#define STREAM_BLOCK (128 * 1024)
+#define OTHER_BLOCK  4096
+
+static const struct tree_file files[] = {
+	{ TREE_ROOT, TREE_ROOT, "", TREE_DIRECTORY, 0500, NULL },
+	{ TREE_BROADCAST, TREE_ROOT, "broadcast", TREE_FEED, 0600, NULL },
+	{ TREE_EVENTS, TREE_ROOT, "events", TREE_LOG, 0400, NULL },
+	{ TREE_CTL, TREE_ROOT, "ctl", TREE_VERBS, 0600, NULL },
+	{ TREE_STATUS, TREE_ROOT, "status", TREE_TEXT, 0400, text_status },
+	{ TREE_ID, TREE_ROOT, "id", TREE_TEXT, 0400, text_id },
+	{ TREE_VERSION, TREE_ROOT, "version", TREE_TEXT, 0400, text_version },
+	{ TREE_PEERS, TREE_ROOT, "peers", TREE_DIRECTORY, 0500, NULL },
+	{ TREE_PEER, TREE_PEERS, NULL, TREE_DIRECTORY, 0500, NULL },
+	{ TREE_PEER_LINK, TREE_PEERS, NULL, TREE_SYMLINK, 0777, NULL },
+	{ TREE_PEER_STREAM, TREE_PEER, "stream", TREE_DUPLEX, 0600, NULL },
+	{ TREE_PEER_ADDRESS, TREE_PEER, "address", TREE_TEXT, 0400, text_peer_address },
+	{ TREE_PEER_NAME, TREE_PEER, "name", TREE_TEXT, 0400, text_peer_name },
+	{ TREE_PEER_STATUS, TREE_PEER, "status", TREE_TEXT, 0400, text_peer_status },
+};
+#define FILES (sizeof files / sizeof *files)
+
+static fuse_ino_t make_nodeid(enum tree_type type, uint32_t serial)
+{
+	return (fuse_ino_t)type | (fuse_ino_t)serial << 8;
+}
+
+// After 2^24 lookups a number comes again. Should it still be open, the two share a lock once.
+static fuse_ino_t make_unique(struct tree *tree, fuse_ino_t nodeid)
+{
+	return nodeid | (fuse_ino_t)(++tree->unique & 0xffffff) << 40;
+}
+
+static ino_t stable_part(fuse_ino_t nodeid)
+{
+	return nodeid & 0xffffffffff;
+}
+
+uint32_t tree_serial(fuse_ino_t nodeid)
+{
+	return (uint32_t)(nodeid >> 8);
+}
+
+const struct tree_file *tree_file(fuse_ino_t nodeid)
+{
+	for (size_t i = 0; i < FILES; i++)
+		if ((nodeid & 0xff) == files[i].type)
+			return &files[i];
+	return NULL;
+}
+
+void tree_init(struct tree *tree, struct node *node)
+{
+	*tree = (struct tree){ .node = node, .uid = getuid(), .gid = getgid() };
+	clock_gettime(CLOCK_REALTIME, &tree->born);
+	tree->peers_changed = tree->born;
+}
+
+void tree_touch_peers(struct tree *tree)
+{
+	clock_gettime(CLOCK_REALTIME, &tree->peers_changed);
+}
+
+static bool may_wait(const struct tree_file *file)
+{
+	switch (file->kind) {
+	case TREE_FEED:
+	case TREE_DUPLEX:
+	case TREE_VERBS:
+		return true;
+	case TREE_DIRECTORY:
+	case TREE_SYMLINK:
+	case TREE_TEXT:
+	case TREE_LOG:
+		return false;
+	}
+	return false;
+}
+
+int tree_find_peer(const struct node *node, const char *prefix, struct peer *peer)
+{
+	struct peer next;
+	size_t length = strlen(prefix), found = 0;
+
+	if (length < TREE_PREFIX_MIN || length > ID_TEXT)
+		return -EINVAL;
+	if (strspn(prefix, "abcdefghijklmnopqrstuvwxyz234567") != length)
+		return -EINVAL;
+	for (uint32_t at = 0; node_next_peer(node, at, &next); at = next.serial)
+		if (memcmp(id_format(&next.id).text, prefix, length) == 0) {
+			*peer = next;
+			found++;
+		}
+	return found == 0 ? -ENOENT : found == 1 ? 0 : -EINVAL;
+}
+
+static int lookup_peer(const struct tree *tree, const char *name, fuse_ino_t *nodeid)
+{
+	struct peer peer;
+
+	if (tree_find_peer(tree->node, name, &peer) < 0)
+		return -ENOENT;
+	*nodeid = make_nodeid(strlen(name) == ID_TEXT ? TREE_PEER : TREE_PEER_LINK, peer.serial);
+	return 0;
+}
+
+int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino_t *nodeid)
+{
+	const struct tree_file *directory = tree_file(parent);
+	uint32_t serial = tree_serial(parent);
+	struct peer peer;
+
+	if (!directory)
+		return -ESTALE;
+	if (directory->kind != TREE_DIRECTORY)
+		return -ENOTDIR;
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	if (directory->type == TREE_PEERS)
+		return lookup_peer(tree, name, nodeid);
+	if (directory->type == TREE_PEER && !node_find_peer(tree->node, serial, &peer))
+		return -ESTALE;
+	for (size_t i = 1; i < FILES; i++) {
+		const struct tree_file *file = &files[i];
+		if (file->parent != directory->type || strcmp(file->name, name) != 0)
+			continue;
+		*nodeid = make_nodeid(file->type, serial);
+		if (may_wait(file))
+			*nodeid = make_unique(tree, *nodeid);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static struct timespec from_wall(uint64_t microseconds)
+{
+	return (struct timespec){ .tv_sec = (time_t)(microseconds / SECOND),
+		.tv_nsec = (long)(microseconds % SECOND * 1000) };
+}
+
+static mode_t kind_format(enum tree_kind kind)
+{
+	switch (kind) {
+	case TREE_DIRECTORY:
+		return S_IFDIR;
+	case TREE_SYMLINK:
+		return S_IFLNK;
+	case TREE_TEXT:
+	case TREE_LOG:
+	case TREE_FEED: // a FIFO's calls would never reach us
+	case TREE_DUPLEX:
+	case TREE_VERBS:
+		return S_IFREG;
+	}
+	return 0;
+}
+
+int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
+{
+	const struct tree_file *file = tree_file(nodeid);
+	const struct event_log *events = node_events(tree->node);
+	struct timespec changed = tree->born;
+	struct peer peer;
+
+	if (!file)
+		return -ESTALE;
+	// A count of 1 for directories, too: it tells find(1) that subdirectories are not counted.
+	*st = (struct stat){ .st_ino = stable_part(nodeid),
+		.st_mode = kind_format(file->kind) | file->mode,
+		.st_nlink = 1,
+		.st_uid = tree->uid,
+		.st_gid = tree->gid,
+		.st_blksize = may_wait(file) ? STREAM_BLOCK : OTHER_BLOCK };
+	if (file->type == TREE_PEER) {
+		// Of files only an open one is ever asked for without a lookup: it outlives the
+		// peer.
+		if (!node_find_peer(tree->node, tree_serial(nodeid), &peer))
+			return -ESTALE;
+		changed = from_wall(peer.since_wall);
+	} else if (file->type == TREE_PEERS) {
+		changed = tree->peers_changed;
+	} else if (file->type == TREE_EVENTS) {
+		st->st_size = (off_t)events->head;
+		st->st_blocks = (blkcnt_t)(buffer_length(&events->text) + 511) / 512;
+		if (events->changed)
+			changed = from_wall(events->changed);
+	} else if (file->type == TREE_PEER_LINK) {
+		st->st_size = ID_TEXT;
+	}
+	st->st_atim = st->st_mtim = st->st_ctim = changed;
+	return 0;
+}
+
+static int add_entry(fuse_req_t req, struct buffer *out, const char *name, fuse_ino_t nodeid)
+{
+	const struct tree_file *file = tree_file(nodeid);
+	struct stat st = { .st_ino = stable_part(nodeid), .st_mode = kind_format(file->kind) };
+	size_t n = fuse_add_direntry(req, NULL, 0, name, NULL, 0);
+	off_t next = (off_t)(buffer_length(out) + n);
+	uint8_t *at = buffer_reserve(out, n);
+
+	if (!at)
+		return -ENOMEM;
+	fuse_add_direntry(req, (char *)at, n, name, &st, next);
+	buffer_commit(out, n);
+	return 0;
+}
+
+static int list_peers(const struct tree *tree, fuse_req_t req, struct buffer *out)
+{
+	struct peer peer;
+	int r = 0;
+
+	for (uint32_t at = 0; r == 0 && node_next_peer(tree->node, at, &peer); at = peer.serial)
+		r = add_entry(
+			req, out, id_format(&peer.id).text, make_nodeid(TREE_PEER, peer.serial));
+	return r;
+}
+
+int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, struct buffer *out)
+{
+	const struct tree_file *parent = tree_file(directory);
+	uint32_t serial = tree_serial(directory);
+	struct peer peer;
+	int r;
+
+	if (parent->type == TREE_PEER && !node_find_peer(tree->node, serial, &peer))
+		return -ESTALE;
+	r = add_entry(req, out, ".", directory);
+	if (r == 0)
+		r = add_entry(req, out, "..", make_nodeid(parent->parent, 0));
+	if (r == 0 && parent->type == TREE_PEERS)
+		return list_peers(tree, req, out);
+	for (size_t i = 1; r == 0 && i < FILES; i++)
+		if (files[i].parent == parent->type)
+			r = add_entry(req, out, files[i].name, make_nodeid(files[i].type, serial));
+	return r;
+}

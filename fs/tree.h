@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// The tree of the mount: which files there are, their numbers, names and attributes.
+//
+// A nodeid is type:8 | serial:32 | unique:24, from the low end. The serial is the peer's, 0
+// outside peers/. Files on which a call may wait get a new unique part with every lookup: the
+// kernel locks an inode for as long as a write to it waits, so that no two opens may share one.
+// st_ino is the nodeid without its unique part and never changes.
+#pragma once
+
+#include <fuse_lowlevel.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "core/buffer.h"
+#include "core/node.h"
+
+struct text_context;
+
+enum tree_type {
+	TREE_ROOT = FUSE_ROOT_ID,
+	TREE_BROADCAST,
+	TREE_EVENTS,
+	TREE_CTL,
+	TREE_STATUS,
+	TREE_ID,
+	TREE_VERSION,
+	TREE_PEERS,
+	TREE_PEER,
+	TREE_PEER_LINK,
+	TREE_PEER_STREAM,
+	TREE_PEER_ADDRESS,
+	TREE_PEER_NAME,
+	TREE_PEER_STATUS,
+	TREE_TYPES,
+};
+
+enum tree_kind {
+	TREE_DIRECTORY,
+	TREE_SYMLINK,
+	TREE_TEXT,   // rendered at open
+	TREE_LOG,    // grows, at absolute offsets
+	TREE_FEED,   // messages
+	TREE_DUPLEX, // a stream to a peer
+	TREE_VERBS,  // commands
+};
+
+struct tree_file {
+	enum tree_type type;
+	enum tree_type parent;
+	const char *name; // NULL: named after a peer
+	enum tree_kind kind;
+	mode_t mode;
+	int (*render)(struct buffer *out, const struct text_context *context); // TREE_TEXT
+};
+
+struct tree {
+	struct node *node;
+	uid_t uid;
+	gid_t gid;
+	struct timespec born;
+	struct timespec peers_changed;
+	uint32_t unique;
+};
+
+// The calling process is the mounting user.
+void tree_init(struct tree *tree, struct node *node);
+// The set of peers is another one: the time of peers/.
+void tree_touch_peers(struct tree *tree);
+
+// NULL: no nodeid of ours.
+const struct tree_file *tree_file(fuse_ino_t nodeid);
+uint32_t tree_serial(fuse_ino_t nodeid);
+
+// 0; -ENOENT, -ENOTDIR, -ENAMETOOLONG, -ESTALE (a directory of a peer that is gone).
+int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino_t *nodeid);
+// 0 or -ESTALE.
+int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st);
+// All entries of a directory as READDIR sends them, each with the offset of the next in `out`.
+// 0, -ENOMEM or -ESTALE.
+int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, struct buffer *out);
+
+// A peer by its id, or by a prefix of at least TREE_PREFIX_MIN characters that no other peer has.
+// 0; -ENOENT; -EINVAL: too short, no id at all, or several peers have it.
+#define TREE_PREFIX_MIN 8
+int tree_find_peer(const struct node *node, const char *prefix, struct peer *peer);
