@@ -68,11 +68,16 @@ static void healed(struct node *node, const char *how)
 	c->evidence = 0;
 }
 
+static struct address link_way(const struct link *link)
+{
+	return link->address.family ? link->address : link->remote;
+}
+
 static void report(struct node *node, const struct link *link)
 {
 	struct component *c = &node->component;
 	c->evidence = node->now;
-	c->way = link->address.family ? link->address : link->remote;
+	c->way = link_way(link);
 	if (c->split)
 		return;
 	c->split = true;
@@ -104,7 +109,18 @@ void component_compare(struct node *node, const struct link *link, bool joining)
 		report(node, link);
 	} else if (!again) {
 		c->suspected = node->now;
+		c->way = link_way(link);
+		node->overlay.probe_next = node->now + SPLIT_CONFIRM;
+		node->overlay.next = 0;
 	}
+}
+
+struct view_entry *component_suspect(struct node *node)
+{
+	struct component *c = &node->component;
+	if (!c->suspected || c->split || node->now - c->suspected >= SPLIT_FORGET / 2)
+		return NULL;
+	return view_find_address(&node->view, &c->way);
 }
 
 void component_netsplit_heard(struct node *node, const struct id *other)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/link.h"
+#include "core/view.h"
 #include "core/wire.h"
 
 struct component {
@@ -30,6 +31,8 @@ struct component_mark component_mark(const struct node *node);
 void component_beacon(struct node *node, const struct id *origin, uint64_t number);
 // The HELLO of a node that is, or will be, linked (`joining`) or was only probed.
 void component_compare(struct node *node, const struct link *link, bool joining);
+// Whom to ask again to be sure; NULL: no suspicion.
+struct view_entry *component_suspect(struct node *node);
 void component_netsplit_heard(struct node *node, const struct id *other);
 void component_healed_heard(struct node *node, const struct id *other);
 void component_tick(struct node *node);

@@ -108,17 +108,24 @@ void log_trim(struct log *log, uint64_t now)
 	}
 }
 
+// Where the cursor is in what is kept: batches that it does not want are trimmed under it.
+static uint64_t cursor_first(const struct cursor *c)
+{
+	return c->index > c->log->tail ? c->index : c->log->tail;
+}
+
 static uint64_t cursor_distance(const struct cursor *c)
 {
 	const struct log *log = c->log;
-	return c->index < log->head ? log->distance - log_at(log, c->index)->distance : 0;
+	uint64_t first = cursor_first(c);
+	return first < log->head ? log->distance - log_at(log, first)->distance : 0;
 }
 
 static void cursor_attach(struct cursor *c)
 {
 	c->gating = true;
 	DL_APPEND(c->log->gating, c);
-	for (uint64_t i = c->index; i < c->log->head; i++)
+	for (uint64_t i = cursor_first(c); i < c->log->head; i++)
 		if (cursor_wants(c, log_at(c->log, i)))
 			log_hold(c->log, log_at(c->log, i));
 }
@@ -127,7 +134,7 @@ static void cursor_detach(struct cursor *c)
 {
 	c->gating = false;
 	DL_DELETE(c->log->gating, c);
-	for (uint64_t i = c->index; i < c->log->head; i++)
+	for (uint64_t i = cursor_first(c); i < c->log->head; i++)
 		if (cursor_wants(c, log_at(c->log, i)))
 			log_unhold(c->log, log_at(c->log, i));
 }
@@ -139,11 +146,34 @@ static void log_cut_loose(struct log *log, struct cursor *c)
 		log->detached(log->context, c);
 }
 
+// Passes what was trimmed under the cursor, and what it does not want.
+static void cursor_settle(struct cursor *c)
+{
+	struct log *log = c->log;
+
+	if (c->pinned)
+		return;
+	if (c->index < log->tail) {
+		uint64_t ordinal =
+			log->tail < log->head ? log_at(log, log->tail)->ordinal : log->ordinal;
+		uint64_t missed = ordinal - c->ordinal;
+		c->index = log->tail;
+		c->ordinal = ordinal;
+		c->message = 0;
+		log->overrun += missed;
+		if (missed && log->skipped)
+			log->skipped(log->context, c, missed);
+	}
+	while (c->index < log->head && !cursor_wants(c, log_at(log, c->index)))
+		c->index++;
+}
+
 void log_police(struct log *log, uint64_t now, bool pressed)
 {
 	struct cursor *c, *next, *last = NULL;
 
 	DL_FOREACH_SAFE (log->gating, c, next) {
+		cursor_settle(c); // own messages that it does not want are not its lag
 		bool behind = cursor_distance(c) > REATTACH_BYTES;
 		if (!pressed || !behind || c->passed >= STALL_RATE * STALL_TIMEOUT / SECOND) {
 			c->passed = 0;
@@ -155,7 +185,8 @@ void log_police(struct log *log, uint64_t now, bool pressed)
 		if (!last || c->index < last->index)
 			last = c;
 	}
-	if (last && log->held > LOG_BYTES)
+	// A reader near the head is not who holds so much.
+	if (last && log->held > LOG_BYTES && cursor_distance(last) > REATTACH_BYTES)
 		log_cut_loose(log, last);
 }
 
@@ -184,28 +215,6 @@ void cursor_close(struct cursor *c)
 	if (c->gating)
 		cursor_detach(c);
 	c->log = NULL;
-}
-
-// Passes what was trimmed under the cursor, and what it does not want.
-static void cursor_settle(struct cursor *c)
-{
-	struct log *log = c->log;
-
-	if (c->pinned)
-		return;
-	if (c->index < log->tail) {
-		uint64_t ordinal =
-			log->tail < log->head ? log_at(log, log->tail)->ordinal : log->ordinal;
-		uint64_t missed = ordinal - c->ordinal;
-		c->index = log->tail;
-		c->ordinal = ordinal;
-		c->message = 0;
-		log->overrun += missed;
-		if (missed && log->skipped)
-			log->skipped(log->context, c, missed);
-	}
-	while (c->index < log->head && !cursor_wants(c, log_at(log, c->index)))
-		c->index++;
 }
 
 static struct batch *cursor_batch(const struct cursor *c)
@@ -281,6 +290,7 @@ size_t cursor_peek(struct cursor *c, uint64_t now, size_t size, bool packet, str
 static void cursor_step(struct cursor *c, struct batch *b)
 {
 	c->offset = 0;
+	c->passed += MESSAGE_CHARGE;
 	c->ordinal += !b->own;
 	if (++c->message < b->count) {
 		// A batch that only a pin keeps has to be finished from the pin.
@@ -289,7 +299,6 @@ static void cursor_step(struct cursor *c, struct batch *b)
 		return;
 	}
 	c->message = 0;
-	c->passed += batch_charge(b);
 	c->index = b->index + 1;
 	if (c->gating)
 		log_unhold(c->log, b);
@@ -301,6 +310,8 @@ size_t cursor_advance(struct cursor *c, uint64_t now, size_t bytes, bool packet)
 	size_t discarded = 0;
 	(void)now;
 
+	// Bytes, not batches: a large message read in small pieces is progress.
+	c->passed += bytes;
 	while (bytes > 0) {
 		struct batch *b = cursor_batch(c);
 		if (!cursor_wants(c, b)) {
@@ -314,7 +325,7 @@ size_t cursor_advance(struct cursor *c, uint64_t now, size_t bytes, bool packet)
 			break;
 		}
 		if (bytes < rest)
-			discarded = rest - bytes;
+			c->passed += discarded = rest - bytes;
 		bytes -= rest - discarded;
 		cursor_step(c, b);
 		if (packet)

@@ -7,9 +7,6 @@
 
 #include "core/node_inner.h"
 
-// A dialler that took a link beyond its bound gives the other end this long to mend it.
-#define SHED_DIALLER (3 * SECOND)
-
 void overlay_init(struct node *node)
 {
 	struct overlay *o = &node->overlay;
@@ -160,7 +157,7 @@ void overlay_link_up(struct node *node, struct link *link)
 			link_close(replaced, GOODBYE_REPLACED);
 	}
 	if (max && overlay_count(node) > max) {
-		link->extra_until = node->now + (link->outgoing ? SHED_DIALLER : REWIRE_TIMEOUT);
+		link->extra_until = node->now + REWIRE_TIMEOUT;
 		if (!link->outgoing)
 			make_room(node, link);
 	}
@@ -195,6 +192,11 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 
 	DL_FOREACH (node->dials, dial)
 		running += dial->purpose == DIAL_REWIRE;
+	if (!f->leave && overlay_room(node) == 0 && node->up_count > node->config.min_peers) {
+		// Asked too late: there are enough by now, and one less over there does it, too.
+		link_close(from, GOODBYE_SURPLUS);
+		return;
+	}
 	if (running >= DIALS_MAX || node->stopping || !node_may_dial(&f->target.address) ||
 		id_equal(&f->target.id, &node->config.id) || node_link_by_id(node, &f->target.id))
 		return;
@@ -246,20 +248,20 @@ static void start(struct node *node, enum dial_purpose purpose, struct view_entr
 
 static void gather(struct node *node)
 {
-	size_t count = overlay_count(node), min = node->config.min_peers;
+	size_t count = overlay_count(node), min = node->config.min_peers, running = 0;
 	struct dial *dial;
-	size_t running = 0;
 
 	if (count >= min)
 		return;
 	DL_FOREACH (node->dials, dial)
-		running += dial->purpose == DIAL_JOIN;
-	size_t limit = count == 0 ? DIALS_MAX_ALONE : min - count;
+		running += dial->purpose == DIAL_JOIN || dial->purpose == DIAL_REWIRE;
+	// A node that is full gives two links at a time.
+	size_t limit = count == 0 ? DIALS_MAX_ALONE : (min - count + 1) / 2;
 	if (count > 0 && limit > DIALS_MAX)
 		limit = DIALS_MAX;
 	while (running++ < limit) {
 		struct view_entry *e =
-			view_pick(&node->view, &node->random, node->now, usable, node);
+			view_pick(&node->view, &node->random, node->now, false, usable, node);
 		if (!e)
 			return;
 		start(node, DIAL_JOIN, e);
@@ -292,8 +294,10 @@ static void probe(struct node *node)
 	o->probe_next = node->now + random_jitter(&node->random, PROBE_INTERVAL);
 	if (node->up_count == 0)
 		return;
-	// The other half of a suspected netsplit, a seed, or anybody that is not a neighbour.
-	struct view_entry *e = view_pick(&node->view, &node->random, node->now, usable, node);
+	// The other half of a suspected netsplit, or anybody that is not a neighbour.
+	struct view_entry *e = component_suspect(node);
+	if (!e || e->dialling)
+		e = view_pick(&node->view, &node->random, node->now, true, usable, node);
 	if (e)
 		start(node, DIAL_PROBE, e);
 }

@@ -111,7 +111,7 @@ void view_add(struct view *v, uint64_t now, const struct contact *c)
 			return;
 	}
 	e->address = c->address;
-	if (!e->reached || id_is_zero(&e->id))
+	if (!id_is_zero(&c->id) && (!e->reached || id_is_zero(&e->id)))
 		e->id = c->id;
 	e->heard = now;
 }
@@ -122,7 +122,9 @@ void view_failed(struct view_entry *e, struct random *r, uint64_t now)
 	e->dialling = false;
 	e->failures++;
 	e->next_try = now + random_jitter(r, delay < BACKOFF_MAX ? delay : BACKOFF_MAX);
-	// Jitter goes both ways, the bound does not.
+	// Jitter goes both ways, the bounds do not.
+	if (e->next_try < now + BACKOFF_MIN)
+		e->next_try = now + BACKOFF_MIN;
 	if (e->next_try > now + BACKOFF_MAX)
 		e->next_try = now + BACKOFF_MAX;
 }
@@ -137,7 +139,7 @@ void view_succeeded(struct view_entry *e, uint64_t now, const struct id *id)
 	e->id = *id;
 }
 
-struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now,
+struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now, bool any,
 	bool (*usable)(void *context, const struct view_entry *e), void *context)
 {
 	struct view_entry *e, *best = NULL;
@@ -146,9 +148,9 @@ struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now,
 	DL_FOREACH (v->entries, e) {
 		if (e->dialling || e->self || e->next_try > now || !usable(context, e))
 			continue;
-		if (best && e->failures > best->failures)
+		if (best && !any && e->failures > best->failures)
 			continue;
-		ties = best && e->failures == best->failures ? ties + 1 : 1;
+		ties = best && (any || e->failures == best->failures) ? ties + 1 : 1;
 		// Each of the equals with the same probability, in one pass.
 		if (random_below(r, ties) == 0)
 			best = e;

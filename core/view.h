@@ -38,6 +38,6 @@ struct view_entry *view_find_address(struct view *v, const struct address *a);
 struct view_entry *view_find_id(struct view *v, const struct id *id);
 void view_failed(struct view_entry *e, struct random *r, uint64_t now);
 void view_succeeded(struct view_entry *e, uint64_t now, const struct id *id);
-// The best entry that is due and passes `usable`, or NULL.
-struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now,
+// An entry that is due and passes `usable`: the best, or `any` with the same chance. NULL: none.
+struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now, bool any,
 	bool (*usable)(void *context, const struct view_entry *e), void *context);

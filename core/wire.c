@@ -332,7 +332,7 @@ static void get_name(struct reader *r, char *name)
 	}
 	memcpy(name, p, n);
 	name[n] = '\0';
-	if (!name_valid(name))
+	if (strlen(name) != n || !name_valid(name))
 		name[0] = '\0';
 }
 

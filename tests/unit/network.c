@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: MIT
+// Whole networks in virtual time: joining, dying, splitting, healing, and messages meanwhile.
+#include <criterion/criterion.h>
+
+#include "tests/unit/world.h"
+
+static bool gathered(struct world *w)
+{
+	int count = world_count(w);
+	size_t least = (size_t)count - 1 < w->min_peers ? (size_t)count - 1 : w->min_peers;
+	for (int i = 0; i < WORLD_NODES; i++)
+		if (w->nodes[i].node && world_peers(w, i) < least)
+			return false;
+	return world_components(w) == 1 && world_consistent(w);
+}
+
+static bool all_read(struct world *w)
+{
+	for (int i = 0; i < WORLD_NODES; i++)
+		for (int s = 0; w->nodes[i].node && s < WORLD_NODES; s++)
+			if (s != i && w->nodes[s].node &&
+				w->nodes[i].last[s] != w->nodes[s].published)
+				return false;
+	return true;
+}
+
+static void start_all(struct world *w, int count, int seed)
+{
+	for (int i = 0; i < count; i++)
+		world_start(w, i);
+	for (int i = 0; i < count; i++)
+		if (i != seed)
+			world_seed(w, i, seed);
+}
+
+static void check_order(struct world *w)
+{
+	for (int i = 0; i < WORLD_NODES; i++)
+		cr_assert_eq(w->nodes[i].disorder, 0, "node %d read out of order or twice", i);
+}
+
+Test(network, two_nodes_meet_and_talk)
+{
+	struct world w;
+	world_init(&w, 1);
+	start_all(&w, 2, 0);
+	cr_assert(world_until(&w, SECOND, gathered));
+	for (int i = 0; i < 100; i++) {
+		cr_assert(world_publish(&w, 0, 64));
+		cr_assert(world_publish(&w, 1, 1000));
+	}
+	cr_assert(world_until(&w, SECOND, all_read));
+	cr_assert_eq(w.nodes[1].read[0], 100);
+	cr_assert_eq(w.nodes[0].read[1], 100);
+	cr_assert_eq(w.nodes[0].read[0], 0, "own messages are not read back");
+	check_order(&w);
+	world_fini(&w);
+}
+
+Test(network, below_min_a_full_mesh)
+{
+	for (int count = 2; count <= 4; count++) {
+		struct world w;
+		world_init(&w, (uint64_t)count);
+		start_all(&w, count, 0);
+		cr_assert(world_until(&w, 5 * SECOND, gathered), "%d nodes", count);
+		for (int i = 0; i < count; i++)
+			cr_assert_eq(world_peers(&w, i), (size_t)count - 1);
+		world_fini(&w);
+	}
+}
+
+Test(network, fifty_join_through_one_seed_at_once)
+{
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		struct world w;
+		world_init(&w, seed);
+		start_all(&w, 50, 0);
+		cr_assert(world_until(&w, 20 * SECOND, gathered), "seed %d", (int)seed);
+		// And it stays so.
+		world_run(&w, 30 * SECOND);
+		cr_assert(gathered(&w), "seed %d", (int)seed);
+		for (int i = 0; i < 50; i++)
+			cr_assert_eq(world_events(&w, i, "netsplit"), 0);
+		world_fini(&w);
+	}
+}
+
+Test(network, a_full_network_takes_newcomers)
+{
+	struct world w;
+	world_init(&w, 7);
+	w.max_peers = 4;
+	start_all(&w, 6, 0);
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	for (int i = 6; i < 16; i++) {
+		world_start(&w, i);
+		world_seed(&w, i, 0);
+		cr_assert(world_until(&w, 10 * SECOND, gathered), "newcomer %d", i);
+	}
+	world_fini(&w);
+}
+
+Test(network, simultaneous_dials_leave_one_link)
+{
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct world w;
+		world_init(&w, seed);
+		world_start(&w, 0);
+		world_start(&w, 1);
+		world_seed(&w, 0, 1);
+		world_seed(&w, 1, 0);
+		world_run(&w, 2 * SECOND);
+		cr_assert(world_linked(&w, 0, 1), "seed %d", (int)seed);
+		cr_assert(world_consistent(&w), "seed %d", (int)seed);
+		for (int i = 0; i < 2; i++) {
+			cr_assert_eq(world_events(&w, i, "add"), 1, "seed %d", (int)seed);
+			cr_assert_eq(world_events(&w, i, "remove"), 0, "seed %d", (int)seed);
+		}
+		world_fini(&w);
+	}
+}
+
+Test(network, crash_is_noticed_and_repaired)
+{
+	struct world w;
+	world_init(&w, 3);
+	start_all(&w, 20, 0);
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	for (int i = 0; i < 10; i++)
+		world_crash(&w, i);
+	world_run(&w, 100 * MILLISECOND);
+	for (int i = 10; i < 20; i++) {
+		struct peer peer = { 0 };
+		while (node_next_peer(w.nodes[i].node, peer.serial, &peer))
+			for (int dead = 0; dead < 10; dead++)
+				cr_assert_not(id_equal(&peer.id, &w.nodes[dead].id));
+	}
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	world_fini(&w);
+}
+
+Test(network, silent_peer_is_dropped_in_time)
+{
+	struct world w;
+	world_init(&w, 4);
+	start_all(&w, 3, 0);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	world_pause(&w, 2, true);
+	world_run(&w, PING_TIMEOUT_DEFAULT - 100 * MILLISECOND);
+	cr_assert_eq(world_peers(&w, 0), 2, "too early");
+	world_run(&w, SECOND + 100 * MILLISECOND);
+	cr_assert_eq(world_peers(&w, 0), 1);
+	cr_assert_eq(world_peers(&w, 1), 1);
+	// It wakes up, judges nobody by its own sleep, and is back.
+	world_pause(&w, 2, false);
+	cr_assert(world_until(&w, 12 * SECOND, gathered));
+	world_fini(&w);
+}
+
+Test(network, seed_that_comes_later)
+{
+	struct world w;
+	world_init(&w, 5);
+	world_start(&w, 1);
+	world_seed(&w, 1, 0);
+	world_run(&w, 60 * SECOND);
+	cr_assert_geq(world_events(&w, 1, "seed-retry"), 6);
+	// Backed off to ten seconds, not further.
+	cr_assert_leq(world_events(&w, 1, "seed-retry"), 40);
+	world_start(&w, 0);
+	cr_assert(world_until(&w, 11 * SECOND, gathered));
+	world_fini(&w);
+}
+
+Test(network, rejoins_when_the_last_peer_is_lost)
+{
+	struct world w;
+	world_init(&w, 6);
+	start_all(&w, 2, 0);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	world_crash(&w, 0);
+	world_run(&w, 5 * SECOND);
+	cr_assert_eq(world_events(&w, 1, "disconnect"), 1);
+	world_start(&w, 0);
+	cr_assert(world_until(&w, 11 * SECOND, gathered));
+	cr_assert_eq(world_events(&w, 1, "connect"), 2);
+	world_fini(&w);
+}
+
+static bool healed_everywhere(struct world *w)
+{
+	for (int i = 0; i < WORLD_NODES; i++)
+		if (w->nodes[i].node &&
+			world_events(w, i, "netsplit") != world_events(w, i, "healed"))
+			return false;
+	return world_components(w) == 1;
+}
+
+Test(network, netsplit_is_reported_and_healed)
+{
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct world w;
+		int reports = 0;
+		world_init(&w, seed);
+		start_all(&w, 20, 0);
+		cr_assert(world_until(&w, 20 * SECOND, gathered));
+		world_run(&w, 20 * SECOND);
+		for (int i = 10; i < 20; i++)
+			world_side(&w, i, 1);
+		world_run(&w, 60 * SECOND);
+		cr_assert_eq(world_components(&w), 2, "seed %d", (int)seed);
+		for (int i = 10; i < 20; i++)
+			world_side(&w, i, 0);
+		cr_assert(world_until(&w, 60 * SECOND, gathered), "seed %d", (int)seed);
+		cr_assert(world_until(&w, 60 * SECOND, healed_everywhere), "seed %d", (int)seed);
+		for (int i = 0; i < 20; i++)
+			reports += world_events(&w, i, "netsplit");
+		cr_assert_geq(reports, 10, "seed %d: %d reports", (int)seed, reports);
+		world_fini(&w);
+	}
+}
+
+Test(network, messages_survive_a_short_split)
+{
+	struct world w;
+	world_init(&w, 8);
+	start_all(&w, 12, 0);
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	for (int i = 0; i < 12; i++)
+		cr_assert(world_publish(&w, i, 100));
+	world_run(&w, SECOND);
+	for (int i = 6; i < 12; i++)
+		world_side(&w, i, 1);
+	for (int turn = 0; turn < 50; turn++) {
+		for (int i = 0; i < 12; i++)
+			world_publish(&w, i, 500);
+		world_run(&w, 200 * MILLISECOND);
+	}
+	for (int i = 6; i < 12; i++)
+		world_side(&w, i, 0);
+	cr_assert(world_until(&w, 18 * SECOND, all_read));
+	check_order(&w);
+	for (int i = 0; i < 12; i++) {
+		cr_assert_eq(world_events(&w, i, "gap"), 0);
+		cr_assert_eq(w.nodes[i].read[(i + 1) % 12], 51);
+	}
+	world_fini(&w);
+}
+
+Test(network, long_absence_is_a_gap_and_said)
+{
+	struct world w;
+	world_init(&w, 9);
+	start_all(&w, 2, 0);
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	cr_assert(world_publish(&w, 0, 100));
+	world_run(&w, SECOND);
+	world_start(&w, 2);
+	world_seed(&w, 2, 0);
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	world_side(&w, 1, 1);
+	for (int turn = 0; turn < 100; turn++) {
+		cr_assert(world_publish(&w, 0, 1000));
+		world_run(&w, SECOND);
+	}
+	world_side(&w, 1, 0);
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	cr_assert(world_publish(&w, 0, 1000));
+	cr_assert(world_until(&w, 5 * SECOND, all_read));
+	cr_assert_eq(world_events(&w, 1, "gap"), 1);
+	cr_assert_eq(w.nodes[1].read[0] + node_counters(w.nodes[1].node)->messages_missed, 102);
+	cr_assert_eq(w.nodes[2].read[0], 101);
+	check_order(&w);
+	world_fini(&w);
+}
+
+Test(network, written_alone_goes_out_when_somebody_comes)
+{
+	struct world w;
+	world_init(&w, 10);
+	world_start(&w, 0);
+	world_run(&w, SECOND);
+	for (int i = 0; i < 10; i++)
+		cr_assert(world_publish(&w, 0, 1000));
+	world_run(&w, 5 * SECOND);
+	world_start(&w, 1);
+	world_seed(&w, 1, 0);
+	cr_assert(world_until(&w, 5 * SECOND, all_read));
+	cr_assert_eq(w.nodes[1].read[0], 10);
+	cr_assert_eq(world_events(&w, 0, "lost"), 0);
+	world_fini(&w);
+}
+
+Test(network, written_alone_for_too_long_is_lost_and_said)
+{
+	struct world w;
+	size_t written = 0;
+	world_init(&w, 11);
+	world_start(&w, 0);
+	while (world_publish(&w, 0, MESSAGE_MAX))
+		written++;
+	// Half a window waits, then the writer does.
+	cr_assert_eq(written, UNSENT_BYTES / (MESSAGE_MAX + MESSAGE_CHARGE));
+	world_run(&w, 31 * SECOND);
+	cr_assert_eq(world_events(&w, 0, "lost"), 1);
+	cr_assert_eq(node_counters(w.nodes[0].node)->messages_lost, written);
+	cr_assert(world_publish(&w, 0, MESSAGE_MAX));
+	world_fini(&w);
+}
+
+Test(network, everybody_writes_at_once)
+{
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		struct world w;
+		world_init(&w, seed);
+		start_all(&w, 20, 0);
+		cr_assert(world_until(&w, 20 * SECOND, gathered));
+		world_run(&w, SECOND);
+		for (int turn = 0; turn < 2000 && world_components(&w) == 1; turn++) {
+			bool left = false;
+			for (int i = 0; i < 20; i++) {
+				size_t size = 16 + random_below(&w.random, 20000);
+				left |= w.nodes[i].published < 100;
+				for (int k = 0; k < 10 && w.nodes[i].published < 100; k++)
+					if (!world_publish(&w, i, size))
+						break;
+			}
+			if (!left)
+				break;
+			world_run(&w, 5 * MILLISECOND);
+		}
+		cr_assert(world_until(&w, 30 * SECOND, all_read), "seed %d", (int)seed);
+		check_order(&w);
+		for (int i = 0; i < 20; i++)
+			for (int s = 0; s < 20; s++)
+				cr_assert_eq(w.nodes[i].read[s], s == i ? 0 : 100);
+		world_fini(&w);
+	}
+}
+
+Test(network, restart_under_the_same_id)
+{
+	struct world w;
+	world_init(&w, 12);
+	start_all(&w, 5, 0);
+	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	cr_assert(world_publish(&w, 3, 100));
+	cr_assert(world_publish(&w, 3, 100));
+	world_run(&w, SECOND);
+	// Gone without a word and back before anybody noticed.
+	world_vanish(&w, 3);
+	world_start(&w, 3);
+	world_seed(&w, 3, 0);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	world_run(&w, SECOND);
+	cr_assert(world_publish(&w, 3, 100));
+	cr_assert(world_until(&w, 5 * SECOND, all_read));
+	cr_assert_eq(w.nodes[0].read[3], 3);
+	world_fini(&w);
+}
+
+Test(network, own_address_among_the_seeds)
+{
+	struct world w;
+	world_init(&w, 13);
+	start_all(&w, 2, 0);
+	world_seed(&w, 0, 0);
+	world_seed(&w, 0, 1);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	world_run(&w, 5 * SECOND);
+	cr_assert(world_consistent(&w));
+	world_fini(&w);
+}
+
+Test(network, two_nodes_with_one_id)
+{
+	struct world w;
+	world_init(&w, 14);
+	w.nodes[2].id = w.nodes[1].id;
+	world_start(&w, 1);
+	world_start(&w, 2);
+	world_seed(&w, 2, 1);
+	world_run(&w, 2 * SECOND);
+	cr_assert_eq(world_peers(&w, 1), 0);
+	cr_assert_eq(world_peers(&w, 2), 0);
+	cr_assert_geq(world_events(&w, 1, "refused"), 1);
+	cr_assert_geq(world_events(&w, 2, "refused"), 1);
+	world_fini(&w);
+}
+
+Test(network, a_leaving_node_says_goodbye)
+{
+	struct world w;
+	world_init(&w, 15);
+	start_all(&w, 3, 0);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	world_run(&w, SECOND);
+	cr_assert_eq(node_member_count(w.nodes[0].node), 3);
+	uint64_t before = w.now;
+	world_stop(&w, 2);
+	cr_assert_lt(w.now - before, 200 * MILLISECOND);
+	world_run(&w, 100 * MILLISECOND);
+	cr_assert_eq(world_peers(&w, 0), 1);
+	cr_assert_eq(node_member_count(w.nodes[0].node), 2);
+	world_fini(&w);
+}
+
+Test(network, random_faults)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct world w;
+		world_init(&w, seed);
+		int count = 2 + (int)random_below(&w.random, 29);
+		start_all(&w, count, 0);
+		for (int turn = 0; turn < 60; turn++) {
+			int i = (int)random_below(&w.random, (uint64_t)count);
+			switch (random_below(&w.random, 6)) {
+			case 0:
+				if (w.nodes[i].node && world_count(&w) > 2)
+					world_crash(&w, i);
+				break;
+			case 1:
+				if (w.nodes[i].node)
+					world_pause(&w, i, true);
+				break;
+			case 2:
+				world_side(&w, i, !w.nodes[i].side);
+				break;
+			default:
+				world_pause(&w, i, false);
+				if (!w.nodes[i].node) {
+					world_start(&w, i);
+					world_seed(&w, i, 0);
+					world_seed(&w, i, (i + 1) % count);
+				} else {
+					world_publish(&w, i, 1000);
+				}
+			}
+			world_run(&w, random_below(&w.random, 3 * SECOND));
+		}
+		for (int i = 0; i < count; i++) {
+			world_pause(&w, i, false);
+			world_side(&w, i, 0);
+		}
+		cr_assert(world_until(&w, 120 * SECOND, gathered), "seed %d", (int)seed);
+		cr_assert(world_until(&w, 90 * SECOND, healed_everywhere), "seed %d", (int)seed);
+		check_order(&w);
+		world_fini(&w);
+	}
+}

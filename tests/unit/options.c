@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+#include "fs/options.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct options o;
+
+// Parses one line of words; the result of options_parse().
+static int parse(const char *line)
+{
+	static char copy[4096];
+	static char *argv[256];
+	int argc = 0;
+
+	snprintf(copy, sizeof copy, "smokefs %s", line);
+	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	options_fini(&o);
+	return options_parse(&o, argc, argv);
+}
+
+#define ACCEPT(line) cr_assert_eq(parse(line), OPTIONS_RUN, "%s: %s", line, o.error)
+#define REFUSE(line, part)                                                 \
+	do {                                                               \
+		cr_assert_eq(parse(line), -22, "%s was accepted", line);   \
+		cr_assert(strstr(o.error, part), "%s: %s", line, o.error); \
+	} while (0)
+
+Test(options, defaults)
+{
+	ACCEPT("mnt");
+	cr_assert_str_eq(o.mountpoint, "mnt");
+	cr_assert_str_eq(address_format_host(&o.address).text, "127.0.0.1");
+	cr_assert_eq(o.address.port, 0);
+	cr_assert_eq(o.seed_count, 0);
+	cr_assert_eq(o.min_peers, 3);
+	cr_assert_eq(o.max_peers, 5);
+	cr_assert_eq(o.ping_timeout, 3 * SECOND);
+	cr_assert_eq(o.log_target, LOG_TO_AUTO);
+	cr_assert_eq(o.log_level, LEVEL_INFO);
+	cr_assert_not(o.foreground);
+	cr_assert_not(o.wait);
+	cr_assert_str_eq(o.mount_options, "");
+	cr_assert_neq(o.name[0], '\0');
+}
+
+Test(options, one_positional_is_the_mount_point)
+{
+	ACCEPT("127.0.0.1:8495");
+	cr_assert_str_eq(o.mountpoint, "127.0.0.1:8495");
+	cr_assert_eq(o.seed_count, 0);
+}
+
+Test(options, seeds)
+{
+	ACCEPT("127.0.0.1:1,[::1]:2,localhost:3 mnt -s web1.example:4 --seed=none");
+	cr_assert_eq(o.seed_count, 4);
+	// Options come first, wherever they stand.
+	cr_assert_str_eq(o.seeds[0].host, "web1.example");
+	cr_assert_eq(o.seeds[0].port, 4);
+	cr_assert_str_eq(o.seeds[2].host, "::1");
+	cr_assert_eq(o.seeds[3].port, 3);
+	ACCEPT("none mnt");
+	cr_assert_eq(o.seed_count, 0);
+	ACCEPT("host-1.example.:8495 mnt");
+	ACCEPT("5gum.example:8495 mnt");
+}
+
+Test(options, seeds_refused)
+{
+	REFUSE("10.0.0.5:8495 mnt", "not authenticated yet");
+	REFUSE("[fe80::1]:8495 mnt", "not authenticated yet");
+	REFUSE("-s 192.168.2.100:8495 mnt", "only loopback addresses (127.0.0.0/8, ::1)");
+	REFUSE("127.0.0.1 mnt", "host:port");
+	REFUSE("127.0.0.1:0 mnt", "host:port");
+	REFUSE("127.0.0.1:65536 mnt", "host:port");
+	REFUSE("127.0.0.1:1, mnt", "host:port");
+	REFUSE("127.0.1:1 mnt", "neither");
+	REFUSE("/srv/net:1 mnt", "neither");
+	REFUSE("a..b:1 mnt", "neither");
+	REFUSE("-a:1 mnt", "address");
+	REFUSE("-- -a:1 mnt", "neither");
+	REFUSE(".:1 mnt", "neither");
+}
+
+Test(options, too_many_seeds)
+{
+	char line[2048] = "mnt";
+	for (int i = 0; i <= SEEDS_MAX; i++)
+		strncat(line, " -s 127.0.0.1:1", sizeof line - strlen(line) - 1);
+	REFUSE(line, "more than 64 seeds");
+}
+
+Test(options, addresses)
+{
+	ACCEPT("-a ::1 -p 9000 mnt");
+	cr_assert_str_eq(address_format(&o.address).text, "[::1]:9000");
+	ACCEPT("-p 9000 -a 127.3.2.1 mnt");
+	cr_assert_str_eq(address_format(&o.address).text, "127.3.2.1:9000");
+	ACCEPT("-a 127.0.0.99/8 -p 7 mnt");
+	cr_assert_str_eq(address_format(&o.address).text, "127.0.0.1:7");
+	REFUSE("-a 0.0.0.0 mnt", "not authenticated yet");
+	REFUSE("-a :: mnt", "not authenticated yet");
+	REFUSE("-a 203.0.113.0/24 mnt", "no interface");
+	REFUSE("-a 127.0.0.1/33 mnt", "0 to 32");
+	REFUSE("-a 127.0.0.1/ mnt", "0 to 32");
+	REFUSE("-a 127.0.0.1:80 mnt", "--port");
+	REFUSE("-a localhost mnt", "not an IP address");
+}
+
+Test(options, bounds)
+{
+	ACCEPT("--min-peers 0 --max-peers 0 --ping-timeout 100 -p 65535 mnt");
+	ACCEPT("--min-peers 1000 --max-peers 1000 --ping-timeout 600000 mnt");
+	ACCEPT("--min-peers 1000 --max-peers 0 mnt");
+	REFUSE("--min-peers 1001 mnt", "0 to 1000");
+	REFUSE("--max-peers 1001 mnt", "0 to 1000");
+	REFUSE("--max-peers -1 mnt", "0 to 1000");
+	REFUSE("--max-peers 5x mnt", "0 to 1000");
+	REFUSE("--max-peers 99999999999999999999 mnt", "0 to 1000");
+	REFUSE("--ping-timeout 99 mnt", "100 to 600000 milliseconds");
+	REFUSE("-p 0 mnt", "1 to 65535");
+	REFUSE("-p 65536 mnt", "1 to 65535");
+	REFUSE("--min-peers 6 mnt", "--min-peers 6 is more than --max-peers 5");
+	REFUSE("--wait=0 mnt", "1 to 86400");
+	REFUSE("--log-level loud mnt", "one of trace");
+}
+
+Test(options, names)
+{
+	ACCEPT("--name web1.a_b-c mnt");
+	cr_assert_str_eq(o.name, "web1.a_b-c");
+	REFUSE("--name -x mnt", "not a name");
+	REFUSE("--name a/b mnt", "not a name");
+	ACCEPT("--name a23456789012345678901234567890123456789012345678901234567890123 mnt");
+	REFUSE("--name a234567890123456789012345678901234567890123456789012345678901234 mnt",
+		"not a name");
+}
+
+Test(options, the_rest)
+{
+	ACCEPT("--state /s --log /l --log-level warn --wait=5 -f mnt");
+	cr_assert_str_eq(o.state, "/s");
+	cr_assert_str_eq(o.log_file, "/l");
+	cr_assert_eq(o.log_target, LOG_TO_FILE);
+	cr_assert_eq(o.log_level, LEVEL_WARN);
+	cr_assert_eq(o.wait_time, 5 * SECOND);
+	cr_assert(o.foreground && o.wait && !o.debug);
+	ACCEPT("--wait -d mnt");
+	cr_assert_eq(o.wait_time, 0);
+	cr_assert(o.foreground && o.wait && o.debug);
+	cr_assert_eq(parse("-h"), OPTIONS_HELP);
+	cr_assert_eq(parse("--version"), OPTIONS_VERSION);
+}
+
+Test(options, in_the_way_of_mount)
+{
+	ACCEPT("none mnt -o rw,nodev,nosuid,noatime,_netdev,nofail,x-systemd.automount,defaults");
+	cr_assert_str_eq(o.mount_options, "rw,nodev,nosuid,noatime");
+	ACCEPT("mnt -o allow_other -o allow_other,default_permissions,noauto,user");
+	cr_assert_str_eq(o.mount_options, "allow_other,default_permissions");
+	ACCEPT("mnt -o nodev,dev,dirsync,sync");
+	cr_assert_str_eq(o.mount_options, "nodev,dev,dirsync,sync");
+	ACCEPT("mnt -o ,,port=9000,,");
+	cr_assert_eq(o.address.port, 9000);
+}
+
+Test(options, settings_within_o)
+{
+	ACCEPT("mnt -o min_peers=1,max_peers=7,ping_timeout=500,name=x,state=/s,log=stderr,wait=3");
+	cr_assert_eq(o.min_peers, 1);
+	cr_assert_eq(o.max_peers, 7);
+	cr_assert_eq(o.ping_timeout, 500 * MILLISECOND);
+	cr_assert_str_eq(o.name, "x");
+	cr_assert_str_eq(o.state, "/s");
+	cr_assert_eq(o.log_target, LOG_TO_STDERR);
+	cr_assert_eq(o.wait_time, 3 * SECOND);
+	ACCEPT("mnt -o minPeerNo=2,maxPeerNo=4,pingTimeout=400,address=::1,port=81,log_level=debug");
+	cr_assert_eq(o.min_peers, 2);
+	cr_assert_eq(o.max_peers, 4);
+	cr_assert_eq(o.ping_timeout, 400 * MILLISECOND);
+	cr_assert_str_eq(address_format(&o.address).text, "[::1]:81");
+	cr_assert_eq(o.log_level, LEVEL_DEBUG);
+	ACCEPT("mnt -o seed=127.0.0.1:1,seeds=a:2\\,b:3,foreground,wait");
+	cr_assert_eq(o.seed_count, 3);
+	cr_assert_str_eq(o.seeds[2].host, "b");
+	cr_assert(o.foreground && o.wait);
+	ACCEPT("mnt -o state=/a\\,b\\\\c");
+	cr_assert_str_eq(o.state, "/a,b\\c");
+	REFUSE("mnt -o port", "needs a value");
+	REFUSE("mnt -o debug=1", "takes no value");
+	REFUSE("mnt -o port=x", "-o port");
+	REFUSE("mnt -o help", "unknown option");
+}
+
+Test(options, unknown)
+{
+	REFUSE("--max-peer=3x mnt", "--max-peers"); // an abbreviation
+	REFUSE("--mxa-peers 3 mnt", "did you mean '--max-peers'?");
+	REFUSE("--sede a:1 mnt", "did you mean '--seed'?");
+	REFUSE("--zzzzzz mnt", "see smokefs --help");
+	REFUSE("--key file mnt", "unknown option");
+	REFUSE("-z mnt", "-z: unknown option");
+	REFUSE("-p", "needs a value");
+	REFUSE("--port", "--port: needs a value");
+	REFUSE("--debug=1 mnt", "takes no value");
+	REFUSE("-o minpeers=3 mnt", "did you mean '-o min_peers'?");
+	REFUSE("-o alow_other mnt", "did you mean '-o allow_other'?");
+	REFUSE("-o ssl mnt", "unknown option");
+	REFUSE("-o m mnt", "unknown option");
+}
+
+Test(options, positionals)
+{
+	REFUSE("", "no mount point");
+	REFUSE("-f", "no mount point");
+	REFUSE("a:1 b:2 mnt", "one argument too many");
+}

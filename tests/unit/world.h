@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// A network in one process: nodes, connections with latency, and a clock that is moved by hand.
+//
+// The same seed gives the same run. Messages that tests publish carry their source and number,
+// and every node reads everything, so that order and completeness can be asked for.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/node.h"
+#include "core/random.h"
+
+#define WORLD_NODES 64
+#define WORLD_FLIGHT (256 * KIB) // bytes on the way in one direction, then the sender waits
+
+struct world_message {
+	uint32_t source; // index of the node
+	uint32_t life;   // how often that node was started
+	uint32_t number; // from 1
+};
+
+struct world_node {
+	struct world *world;
+	int index;
+	struct node *node; // NULL: not running
+	uint32_t life;
+	struct address address;
+	struct id id;
+	bool paused; // stopped, as by SIGSTOP
+	int side;    // of a partition
+	bool reading;
+	struct cursor cursor;
+	uint32_t published;
+	// The last number read of every node and life, and what was wrong.
+	uint32_t last[WORLD_NODES];
+	uint32_t last_life[WORLD_NODES];
+	uint32_t read[WORLD_NODES];
+	uint32_t disorder;
+	uint64_t published_refused;
+};
+
+struct world {
+	uint64_t now;
+	uint64_t latency;
+	uint32_t min_peers, max_peers;
+	struct random random;
+	uint64_t seed;
+	struct world_node nodes[WORLD_NODES];
+	struct world_connection *connections;
+	bool trace;
+	uint64_t bytes; // carried in all
+};
+
+// Prints the seed, so that a failure can be repeated: SMOKEFS_SEED in the environment overrides.
+void world_init(struct world *w, uint64_t seed);
+void world_fini(struct world *w);
+// Starts node i (again: under the same id and address, as a new incarnation).
+void world_start(struct world *w, int i);
+void world_seed(struct world *w, int i, int seed); // i knows the address of `seed`
+void world_crash(struct world *w, int i);          // its connections break at once
+void world_vanish(struct world *w, int i);         // nobody is told
+void world_stop(struct world *w, int i);           // goodbye, then gone
+void world_pause(struct world *w, int i, bool paused);
+// Nodes on different sides cannot reach each other; what is on the way waits.
+void world_side(struct world *w, int i, int side);
+void world_run(struct world *w, uint64_t duration);
+// Runs until `done` or the time is up; returns whether it was done.
+bool world_until(struct world *w, uint64_t limit, bool (*done)(struct world *w));
+// A message of `size` bytes (at least sizeof(struct world_message)); false: refused for now.
+bool world_publish(struct world *w, int i, size_t size);
+// Raw bytes from a stranger to node i; returns how many the node has sent back, and whether it
+// has closed the connection.
+struct world_stranger *world_connect(struct world *w, int i);
+void world_say(struct world *w, struct world_stranger *s, const void *bytes, size_t n);
+bool world_closed(const struct world_stranger *s);
+
+int world_count(const struct world *w); // running
+int world_components(const struct world *w);
+bool world_linked(const struct world *w, int a, int b);
+size_t world_peers(const struct world *w, int i);
+// Links are symmetric and single, and nobody has more than max.
+bool world_consistent(const struct world *w);
+// How often an event of this name was logged by node i.
+int world_events(const struct world *w, int i, const char *name);
