@@ -86,7 +86,7 @@ int address_split(const char *text, char *host, uint16_t *port, bool port_option
 		text++;
 		n -= 2;
 	}
-	if (n == 0 || n > HOST_MAX)
+	if (n == 0 || n > HOST_MAX || memchr(text, '[', n) || memchr(text, ']', n))
 		return -EINVAL;
 	memcpy(host, text, n);
 	host[n] = '\0';

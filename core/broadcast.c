@@ -357,6 +357,7 @@ static int append(struct node *node, struct batch *batch)
 	}
 	node->log_changed = true;
 	log_unhold(&node->log, batch);
+	log_trim(&node->log, node->now);
 	return 0;
 }
 
@@ -628,8 +629,10 @@ void broadcast_link_free(struct link *link)
 
 static void batch_was_sent(struct node *node, struct batch *b)
 {
-	if (b->own && !b->sent)
+	if (b->own && !b->sent) {
 		node->broadcast.own_unsent -= batch_charge(b);
+		node->log_changed = true;
+	}
 	b->sent = true;
 }
 

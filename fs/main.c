@@ -144,7 +144,6 @@ static enum log_level event_level(const char *name, size_t n)
 		{ "overrun", LEVEL_WARN },
 		{ "refused", LEVEL_WARN },
 		{ "slow", LEVEL_WARN },
-		{ "seed-retry", LEVEL_DEBUG },
 		{ "join", LEVEL_DEBUG },
 		{ "leave", LEVEL_DEBUG },
 	};

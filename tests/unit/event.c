@@ -152,7 +152,8 @@ Test(event, trims_whole_lines_and_keeps_offsets)
 			event_emit(&events, WALL, "probe", "n=%d", 1);
 			snprintf(probe.text, sizeof probe.text, "%s", text_from(probe.offset));
 		}
-		event_emit(&events, WALL, "fill", "n=%llu pad=%050d", (unsigned long long)emitted, 0);
+		event_emit(
+			&events, WALL, "fill", "n=%llu pad=%050d", (unsigned long long)emitted, 0);
 		cr_assert_leq(events.head - events.tail, EVENTS_BYTES);
 		cr_assert_eq(events.head - events.tail, buffer_length(&events.text));
 		if (probe.offset && events.tail <= probe.offset) {

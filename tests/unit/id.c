@@ -20,7 +20,8 @@ Test(id, formats_as_base32_without_padding)
 	struct id id = { { 0 } };
 	cr_expect_str_eq(id_format(&id).text, "aaaaaaaaaaaaaaaaaaaaaaaaaa");
 	memset(id.bytes, 0xff, ID_BYTES);
-	cr_expect_str_eq(id_format(&id).text, "7777777777777777777777777" "4");
+	cr_expect_str_eq(id_format(&id).text, "7777777777777777777777777"
+					      "4");
 	// The bytes of "foobar" as RFC 4648 has them, then zeros.
 	memset(id.bytes, 0, ID_BYTES);
 	memcpy(id.bytes, "foobar", 6);

@@ -309,6 +309,22 @@ Test(network, written_alone_for_too_long_is_lost_and_said)
 	world_fini(&w);
 }
 
+Test(network, a_writer_that_waited_alone_goes_on)
+{
+	struct world w;
+	world_init(&w, 16);
+	world_start(&w, 0);
+	while (world_publish(&w, 0, MESSAGE_MAX))
+		;
+	node_take_changes(w.nodes[0].node);
+	world_start(&w, 1);
+	world_seed(&w, 1, 0);
+	cr_assert(world_until(&w, 5 * SECOND, all_read));
+	cr_assert(node_take_changes(w.nodes[0].node) & NODE_CHANGED_LOG);
+	cr_assert(node_has_room(w.nodes[0].node, MESSAGE_MAX));
+	world_fini(&w);
+}
+
 Test(network, everybody_writes_at_once)
 {
 	for (uint64_t seed = 1; seed <= 5; seed++) {

@@ -1,0 +1,101 @@
+#!/bin/sh
+# Sets up this machine and runs every test: a release build, the same with sanitizers, the
+# format of the sources, and the demonstration. Ends with "N passed, N failed, N skipped".
+set -eu
+cd "$(dirname "$0")/.."
+top=$PWD
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "tests/run.sh: run this as root, or install: $packages" >&2
+        exit 1
+    fi
+}
+
+packages="gcc meson ninja-build pkg-config libfuse3-dev fuse3 libev-dev libc-ares-dev uthash-dev \
+libcriterion-dev clang-format python3 mandoc procps"
+missing=
+for package in $packages; do
+    dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||
+        missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    say "installing$missing"
+    as_root apt-get update -qq
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        $missing >/dev/null
+fi
+
+mounts() {
+    grep -c ' fuse\.smokefs ' /proc/self/mountinfo || true
+}
+mounts_before=$(mounts)
+passed=0 failed=0 skipped=0
+
+count() { # a line of meson's summary, by its name
+    sed -n "s/^$1: *\([0-9]*\) *$/\1/p" "$2" | tail -n 1
+}
+
+suite() { # name, options of meson setup
+    name=$1
+    shift
+    say "suite: $name"
+    if [ -f "build-$name/build.ninja" ]; then
+        meson setup "build-$name" --reconfigure "$@" >/dev/null
+    else
+        meson setup "build-$name" "$@" >/dev/null
+    fi
+    meson compile -C "build-$name"
+    log=$top/build-$name/run.log
+    meson test -C "build-$name" --no-rebuild --print-errorlogs >"$log" 2>&1 || true
+    cat "$log"
+    for pair in Ok:passed Fail:failed Timeout:failed 'Unexpected Pass':failed Skipped:skipped; do
+        n=$(count "${pair%:*}" "$log")
+        case ${pair#*:} in
+        passed) passed=$((passed + ${n:-0})) ;;
+        failed) failed=$((failed + ${n:-0})) ;;
+        skipped) skipped=$((skipped + ${n:-0})) ;;
+        esac
+    done
+    [ -n "$(count Ok "$log")" ] || failed=$((failed + 1)) # it did not get that far
+}
+
+check() { # what, command
+    what=$1
+    shift
+    say "$what"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        echo "FAILED: $what"
+        failed=$((failed + 1))
+    fi
+}
+
+check "format of the sources" \
+    sh -c 'git ls-files "*.c" "*.h" | xargs clang-format --dry-run --Werror'
+check "man page" mandoc -T lint -W warning docs/smokefs.1
+suite release --buildtype=release --werror -Dtests=enabled
+# The leak checker reports at the exit of a process, the other two at once.
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+suite sanitize --buildtype=debugoptimized --werror -Dtests=enabled \
+    -Db_sanitize=address,undefined -Db_lundef=false
+if [ -w /dev/fuse ]; then
+    check "demonstration" sh docs/demo.sh
+else
+    skipped=$((skipped + 1))
+fi
+check "no mount is left" test "$(mounts)" = "$mounts_before"
+
+say "result"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
