@@ -178,6 +178,8 @@ int handshake_hello(struct link *link, const struct frame_hello *f)
 		}
 		return 0;
 	}
+	// Whoever comes by can be dialled in turn: a probe finds those who have lost everybody.
+	overlay_peers(node, &(struct contact){ link->id, link->address }, 1);
 	if (node->stopping)
 		link_close(link, GOODBYE_SHUTDOWN);
 	else if (link->outgoing)

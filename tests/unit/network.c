@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Whole networks in virtual time: joining, dying, splitting, healing, and messages meanwhile.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "tests/unit/world.h"
 
@@ -422,9 +423,100 @@ Test(network, a_leaving_node_says_goodbye)
 	world_fini(&w);
 }
 
+// SMOKEFS_RUNS in the environment asks for more.
+static uint64_t runs(uint64_t usual)
+{
+	const char *text = getenv("SMOKEFS_RUNS");
+	return text ? strtoull(text, NULL, 10) : usual;
+}
+
+static uint64_t first(void)
+{
+	const char *text = getenv("SMOKEFS_FIRST");
+	return text ? strtoull(text, NULL, 10) : 1;
+}
+
+Test(network, a_stuck_reader_costs_three_seconds_once)
+{
+	struct world w;
+	world_init(&w, 17);
+	start_all(&w, 5, 0);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	world_run(&w, SECOND);
+	// It has read once, hence it gates, and reads no more.
+	world_publish(&w, 0, 100);
+	cr_assert(world_until(&w, SECOND, all_read));
+	w.nodes[4].reading = false;
+	uint64_t begun = w.now;
+	while (w.nodes[0].published < 200) {
+		if (!world_publish(&w, 0, 500000))
+			world_run(&w, 10 * MILLISECOND);
+		cr_assert_lt(w.now - begun, 60 * SECOND);
+	}
+	for (int i = 1; i < 4; i++)
+		while (w.nodes[i].last[0] != 200)
+			world_run(&w, 10 * MILLISECOND);
+	uint64_t stuck = w.now - begun;
+	cr_assert_eq(world_events(&w, 4, "slow"), 1);
+	cr_assert_lt(node_log(w.nodes[4].node)->bytes, RETAIN_BYTES + 4 * MIB);
+	// The same once more, now that it holds nobody up.
+	begun = w.now;
+	while (w.nodes[0].published < 400)
+		if (!world_publish(&w, 0, 500000))
+			world_run(&w, 10 * MILLISECOND);
+	for (int i = 1; i < 4; i++)
+		while (w.nodes[i].last[0] != 400)
+			world_run(&w, 10 * MILLISECOND);
+	uint64_t free_running = w.now - begun;
+	cr_assert_lt(stuck, free_running + STALL_TIMEOUT + SECOND);
+	// What it missed is counted, what is kept it still gets.
+	w.nodes[4].reading = true;
+	world_run(&w, SECOND);
+	cr_assert_eq(w.nodes[4].last[0], 400);
+	cr_assert_eq(world_events(&w, 4, "overrun"), 1);
+	cr_assert_eq(
+		w.nodes[4].read[0] + node_counters(w.nodes[4].node)->messages_overrun, 400);
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(world_events(&w, i, "remove"), 0);
+	check_order(&w);
+	world_fini(&w);
+}
+
+Test(network, strangers_get_nowhere)
+{
+	static const uint8_t garbage[] = "GET / HTTP/1.0\r\n\r\n";
+	static const uint8_t ping[] = { 0, 0, 0, 9, 4, 0, 0, 0, 0, 0, 0, 0, 1 };
+	static const uint8_t half[] = { 0, 0, 0, 200, 1, 0, 1 };
+	struct world w;
+	struct world_stranger *silent[100];
+
+	world_init(&w, 18);
+	start_all(&w, 2, 0);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	struct world_stranger *s = world_connect(&w, 0);
+	world_say(&w, s, garbage, sizeof garbage - 1);
+	cr_assert(world_closed(s) || node_counters(w.nodes[0].node)->frames_malformed == 1);
+	s = world_connect(&w, 0);
+	world_say(&w, s, ping, sizeof ping); // before a HELLO
+	cr_assert_eq(node_counters(w.nodes[0].node)->frames_malformed, 2);
+	s = world_connect(&w, 0);
+	world_say(&w, s, half, sizeof half);
+	cr_assert_not(world_closed(s));
+	for (int i = 0; i < 100; i++)
+		silent[i] = world_connect(&w, 0);
+	// The bound on links that have not proven themselves.
+	cr_assert_gt(node_counters(w.nodes[0].node)->accepts_refused, 30);
+	world_run(&w, HANDSHAKE_TIMEOUT + SECOND);
+	cr_assert(world_closed(s));
+	for (int i = 0; i < 100; i++)
+		cr_assert(world_closed(silent[i]));
+	cr_assert_eq(world_peers(&w, 0), 1);
+	world_fini(&w);
+}
+
 Test(network, random_faults)
 {
-	for (uint64_t seed = 1; seed <= 20; seed++) {
+	for (uint64_t seed = first(); seed <= runs(20); seed++) {
 		struct world w;
 		world_init(&w, seed);
 		int count = 2 + (int)random_below(&w.random, 29);

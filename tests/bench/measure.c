@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// The two processes and the memory they share.
+#include "tests/bench/measure.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define INTERVAL_NS 200000 // between messages whose latency is measured
+#define TIME_LIMIT  20	   // seconds for a measurement: more means that something got lost
+#define BLOCK_MAX   (1 << 20)
+#define READ_MIN    (64 << 10) // what a reader asks for at least
+
+struct shared {
+	int64_t begun, ended; // nanoseconds
+	_Atomic uint64_t total; // blocks in all; 0: not known yet
+	int64_t latencies[LATENCY_SAMPLES];
+};
+
+struct job {
+	struct shared *shared;
+	const struct duct *duct;
+	size_t block;
+	int64_t duration; // nanoseconds
+	unsigned samples;
+	uint8_t *buffer; // [BLOCK_MAX], aligned to a page
+};
+
+static int64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+__attribute__((noreturn)) static void fail(const char *what)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+	_exit(EXIT_FAILURE);
+}
+
+static void write_block(const struct job *job)
+{
+	for (size_t done = 0; done < job->block;) {
+		ssize_t n = write(job->duct->writer, job->buffer + done, job->block - done);
+		if (n <= 0)
+			fail("write");
+		done += (size_t)n;
+	}
+}
+
+// Latency.
+
+static void send_stamps(struct job *job)
+{
+	struct timespec interval = { .tv_nsec = INTERVAL_NS };
+
+	for (unsigned i = 0; i < job->samples; i++) {
+		nanosleep(&interval, NULL);
+		int64_t stamp = now();
+		memcpy(job->buffer, &stamp, sizeof stamp);
+		write_block(job);
+	}
+}
+
+static void take_stamps(struct job *job)
+{
+	for (unsigned i = 0; i < job->samples; i++) {
+		int64_t stamp;
+		if (read(job->duct->reader, job->buffer, job->block) != (ssize_t)job->block)
+			fail("read");
+		memcpy(&stamp, job->buffer, sizeof stamp);
+		job->shared->latencies[i] = now() - stamp;
+	}
+}
+
+// Flow.
+
+static void send_blocks(struct job *job)
+{
+	struct shared *shared = job->shared;
+	bool last = false;
+
+	shared->begun = now();
+	for (uint64_t i = 0; !last; i++) {
+		last = now() - shared->begun >= job->duration;
+		// Known before the reader can have it, so that it never waits for more.
+		if (last)
+			shared->total = i + 1;
+		memcpy(job->buffer, &i, sizeof i);
+		write_block(job);
+	}
+	if (job->duct->reader < 0)
+		shared->ended = now();
+}
+
+// Do the blocks that begin within these bytes of the flow come in their order?
+static bool in_order(const struct job *job, uint64_t offset, size_t n)
+{
+	uint64_t number = (offset + job->block - 1) / job->block, found;
+
+	for (size_t at = number * job->block - offset; at + sizeof found <= n; at += job->block) {
+		memcpy(&found, job->buffer + at, sizeof found);
+		if (found != number++)
+			return false;
+	}
+	return true;
+}
+
+static void take_blocks(struct job *job)
+{
+	size_t size = job->block > READ_MIN ? job->block : READ_MIN;
+	uint64_t offset = 0, total = 0;
+
+	while (total == 0 || offset < total * job->block) {
+		ssize_t n = read(job->duct->reader, job->buffer, size);
+		if (n <= 0)
+			fail("read");
+		if (!in_order(job, offset, (size_t)n)) {
+			errno = EILSEQ;
+			fail("a block is missing");
+		}
+		offset += (size_t)n;
+		total = job->shared->total;
+	}
+	job->shared->ended = now();
+}
+
+// Processes.
+
+static pid_t spawn(struct job *job, void (*work)(struct job *job))
+{
+	pid_t pid = fork();
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(TIME_LIMIT);
+	work(job);
+	_exit(EXIT_SUCCESS);
+}
+
+// Waits for all children. -EIO when one of them failed; then the others are ended.
+static int await(const pid_t pids[2])
+{
+	int status, r = 0;
+
+	while (wait(&status) > 0) {
+		if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
+			continue;
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+			fprintf(stderr, "bench: not everything arrived\n");
+		r = -EIO;
+		for (int i = 0; i < 2; i++)
+			if (pids[i] > 0)
+				kill(pids[i], SIGKILL);
+	}
+	return r;
+}
+
+static int run(struct job *job, void (*send)(struct job *job), void (*take)(struct job *job))
+{
+	pid_t pids[2] = { 0 };
+
+	if (job->duct->reader >= 0)
+		pids[0] = spawn(job, take);
+	pids[1] = spawn(job, send);
+	int r = await(pids);
+	return pids[0] < 0 || pids[1] < 0 ? -EAGAIN : r;
+}
+
+// Memory that is there already: a page fault is not to be measured.
+static void *map(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int job_init(struct job *job)
+{
+	job->shared = map(sizeof *job->shared);
+	// Either process writes to its own part of the same pages: one has nothing to say to the
+	// other but through the duct.
+	job->buffer = map(2 * BLOCK_MAX);
+	return job->shared && job->buffer ? 0 : -ENOMEM;
+}
+
+static void job_fini(struct job *job)
+{
+	if (job->shared)
+		munmap(job->shared, sizeof *job->shared);
+	if (job->buffer)
+		munmap(job->buffer, 2 * BLOCK_MAX);
+}
+
+static int compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+int measure_latency(struct latency *result, const struct duct *duct, unsigned samples)
+{
+	struct job job = { .duct = duct, .block = LATENCY_BYTES, .samples = samples };
+	int r = job_init(&job);
+
+	if (r == 0)
+		r = run(&job, send_stamps, take_stamps);
+	if (r == 0) {
+		int64_t *all = job.shared->latencies;
+		qsort(all, samples, sizeof *all, compare);
+		result->p50 = (double)all[samples / 2] / 1e9;
+		result->p99 = (double)all[samples * 99 / 100] / 1e9;
+	}
+	job_fini(&job);
+	return r;
+}
+
+int measure_flow(double *result, const struct duct *duct, size_t block, double seconds)
+{
+	struct job job = { .duct = duct, .block = block, .duration = (int64_t)(seconds * 1e9) };
+	int r = job_init(&job);
+
+	if (r == 0)
+		r = run(&job, send_blocks, take_blocks);
+	if (r == 0)
+		*result = (double)job.shared->total /
+			  ((double)(job.shared->ended - job.shared->begun) / 1e9);
+	job_fini(&job);
+	return r;
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+// Starting and ending daemons and mounts.
+#include "tests/bench/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/bench/noop.h"
+
+#define START_TIME 10000 // milliseconds
+#define STOP_TIME  5000	 // milliseconds
+
+static const char *const subdirectories[] = { "a", "b", "floor" };
+#define SUBDIRECTORIES (sizeof subdirectories / sizeof *subdirectories)
+
+static void pause_for(unsigned milliseconds)
+{
+	usleep(milliseconds * 1000);
+}
+
+// A port that nobody listens at right now.
+static int free_port(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t size = sizeof a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r = -1;
+
+	if (fd >= 0 && bind(fd, (void *)&a, size) == 0)
+		r = getsockname(fd, (void *)&a, &size);
+	if (r < 0)
+		r = -errno;
+	close(fd);
+	return r < 0 ? r : ntohs(a.sin_port);
+}
+
+// A child that ends with its parent, with the signals that the parent waits for let through.
+static pid_t fork_daemon(void)
+{
+	pid_t pid = fork();
+	sigset_t none;
+
+	if (pid != 0)
+		return pid;
+	setpgid(0, 0); // a ^C is for the parent, which ends us in its order
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return 0;
+}
+
+static pid_t start_node(
+	const struct place *place, const char *smokefs, const char *name, int port, const char *seed)
+{
+	char ports[16], state[PATH_MAX], mountpoint[PATH_MAX];
+
+	snprintf(ports, sizeof ports, "%d", port);
+	snprintf(state, sizeof state, "%s/state-%s", place->directory, name);
+	snprintf(mountpoint, sizeof mountpoint, "%s/%s", place->directory, name);
+	pid_t pid = fork_daemon();
+	if (pid != 0)
+		return pid;
+	execl(smokefs, "smokefs", "-f", "--address", "127.0.0.1", "--port", ports, "--state", state,
+		"--log-level", "warn", "--name", name, seed, mountpoint, NULL);
+	perror(smokefs);
+	_exit(127);
+}
+
+static pid_t start_floor(const struct place *place)
+{
+	char mountpoint[PATH_MAX];
+
+	snprintf(mountpoint, sizeof mountpoint, "%s/floor", place->directory);
+	pid_t pid = fork_daemon();
+	if (pid == 0)
+		_exit(noop_serve(mountpoint));
+	return pid;
+}
+
+static int make_directories(struct place *place)
+{
+	const char *base = getenv("TMPDIR");
+	char path[PATH_MAX];
+
+	snprintf(place->directory, sizeof place->directory, "%s/smokefs-bench.XXXXXX",
+		base && strlen(base) < 32 ? base : "/tmp");
+	if (!mkdtemp(place->directory)) {
+		place->directory[0] = '\0';
+		return -errno;
+	}
+	for (size_t i = 0; i < SUBDIRECTORIES; i++) {
+		snprintf(path, sizeof path, "%s/%s", place->directory, subdirectories[i]);
+		if (mkdir(path, 0700) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int place_make(struct place *place, const char *smokefs)
+{
+	char seed[32];
+
+	*place = (struct place){ 0 };
+	int r = make_directories(place);
+	if (r < 0)
+		return r;
+	int port = free_port(), other = free_port();
+	if (port < 0 || other < 0)
+		return port < 0 ? port : other;
+	snprintf(seed, sizeof seed, "127.0.0.1:%d", port);
+	place->floor = start_floor(place);
+	place->nodes[0] = start_node(place, smokefs, "a", port, "none");
+	place->nodes[1] = start_node(place, smokefs, "b", other, seed);
+	return place->floor < 0 || place->nodes[0] < 0 || place->nodes[1] < 0 ? -EAGAIN : 0;
+}
+
+// Waits for a child of ours, and kills it when it takes too long.
+static void end_daemon(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGTERM);
+	for (unsigned waited = 0; waited < STOP_TIME; waited += 10) {
+		pid_t r = waitpid(pid, NULL, WNOHANG);
+		if (r == pid || (r < 0 && errno == ECHILD))
+			return;
+		pause_for(10);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+// What a daemon left that was killed. There is nothing to do when it did not.
+static void unmount(const char *path)
+{
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno != EPERM)
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", path, NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	remove(path);
+	return 0;
+}
+
+bool place_clear(struct place *place)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < PLACE_NODES; i++)
+		end_daemon(place->nodes[i]);
+	end_daemon(place->floor);
+	if (!place->directory[0])
+		return true;
+	for (size_t i = 0; i < SUBDIRECTORIES; i++) {
+		snprintf(path, sizeof path, "%s/%s", place->directory, subdirectories[i]);
+		unmount(path);
+	}
+	nftw(place->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return access(place->directory, F_OK) < 0;
+}
+
+// The first line of a file of the mount, without its newline. False: not (yet) there.
+static bool read_line(const char *path, char *line, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, line, size - 1);
+	close(fd);
+	line[n > 0 ? n : 0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	return n > 0;
+}
+
+static bool await_file(const char *path)
+{
+	for (unsigned waited = 0; waited < START_TIME; waited += 10) {
+		if (access(path, F_OK) == 0)
+			return true;
+		pause_for(10);
+	}
+	fprintf(stderr, "bench: %s does not appear\n", path);
+	return false;
+}
+
+int place_await(struct place *place)
+{
+	const char *const *names = subdirectories;
+	char path[PATH_MAX], ids[PLACE_NODES][64];
+
+	for (int i = 0; i < PLACE_NODES; i++) {
+		snprintf(path, sizeof path, "%s/%s/id", place->directory, names[i]);
+		if (!await_file(path) || !read_line(path, ids[i], sizeof ids[i]))
+			return -ETIMEDOUT;
+		snprintf(place->broadcast[i], PATH_MAX, "%s/%s/broadcast", place->directory,
+			names[i]);
+	}
+	for (int i = 0; i < PLACE_NODES; i++) {
+		snprintf(place->stream[i], PATH_MAX, "%s/%s/peers/%s/stream", place->directory,
+			names[i], ids[!i]);
+		if (!await_file(place->stream[i]))
+			return -ETIMEDOUT;
+	}
+	snprintf(place->wake, PATH_MAX, "%s/floor/wake", place->directory);
+	snprintf(place->noop, PATH_MAX, "%s/floor/noop", place->directory);
+	snprintf(path, sizeof path, "%s/a/version", place->directory);
+	read_line(path, place->version, sizeof place->version);
+	return await_file(place->wake) ? 0 : -ETIMEDOUT;
+}
+
+static size_t resident(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long kib = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (kib == 0 && fgets(line, sizeof line, f))
+		if (strncmp(line, "VmRSS:", 6) == 0)
+			kib = strtoul(line + 6, NULL, 10);
+	fclose(f);
+	return kib * 1024;
+}
+
+size_t place_resident(const struct place *place)
+{
+	size_t most = 0;
+	for (int i = 0; i < PLACE_NODES; i++) {
+		size_t n = resident(place->nodes[i]);
+		most = n > most ? n : most;
+	}
+	return most;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// The place of the measurements: a temporary directory with two connected nodes and the minimal
+// file system mounted in it.
+//
+// Two processes share the work. The one that makes it, starts and ends the daemons and never
+// touches the mounts; so it cannot hang, and cleans up whatever happens. The other one uses them.
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define PLACE_NODES 2
+
+struct place {
+	char directory[64];
+	pid_t nodes[PLACE_NODES];
+	pid_t floor;
+	// Of use after place_await().
+	char broadcast[PLACE_NODES][PATH_MAX];
+	char stream[PLACE_NODES][PATH_MAX];
+	char wake[PATH_MAX];
+	char noop[PATH_MAX];
+	char version[64];
+};
+
+// 0, or -errno and there may be something left for place_clear().
+int place_make(struct place *place, const char *smokefs);
+// Ends the daemons and removes everything. False: something is left.
+bool place_clear(struct place *place);
+
+// In the other process. Waits until everything is mounted and the nodes are connected. 0 or -errno.
+int place_await(struct place *place);
+// Resident memory of the larger node, bytes; 0: unknown.
+size_t place_resident(const struct place *place);
