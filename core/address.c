@@ -97,9 +97,13 @@ int address_parse(struct address *a, const char *text)
 {
 	char host[HOST_MAX + 1];
 	uint16_t port;
-	if (address_split(text, host, &port, false) < 0)
+	struct address parsed;
+	if (address_split(text, host, &port, false) < 0 ||
+		address_parse_host(&parsed, host, port) < 0 ||
+		(parsed.family == 6) != (text[0] == '['))
 		return -EINVAL;
-	return address_parse_host(a, host, port);
+	*a = parsed;
+	return 0;
 }
 
 bool address_equal(const struct address *a, const struct address *b)

@@ -32,15 +32,19 @@ static struct announce_entry *entry_find(struct announce *a, const struct id *or
 	return e;
 }
 
-// Keeps the envelope as the latest of its kind. 0, -EEXIST when it is not newer, -ENOSPC.
+static bool is_news(struct announce *a, const struct frame_announce *f)
+{
+	const struct announce_entry *e = entry_find(a, &f->origin, f->type);
+	return !e || f->incarnation > e->incarnation ||
+	       (f->incarnation == e->incarnation && f->counter > e->counter);
+}
+
+// Keeps the envelope as the latest of its kind. 0 or -ENOSPC.
 static int keep(struct node *node, const struct frame_announce *f)
 {
 	struct announce *a = &node->announce;
 	struct announce_entry *e = entry_find(a, &f->origin, f->type);
 
-	if (e && (f->incarnation < e->incarnation ||
-			 (f->incarnation == e->incarnation && f->counter <= e->counter)))
-		return -EEXIST;
 	if (!e && HASH_COUNT(a->latest) >= ENTRIES_MAX)
 		return -ENOSPC;
 	struct announce_entry *fresh = calloc(1, sizeof *fresh + f->bytes);
@@ -146,15 +150,18 @@ int announce_receive(struct node *node, struct link *from, const struct frame_an
 	// Our own, come round; or what an earlier life of ours left behind.
 	if (id_equal(&f->origin, &node->config.id))
 		return 0;
-	int r = keep(node, f);
-	if (r == -ENOSPC)
-		node->counters.announcements_dropped++;
-	if (r < 0)
+	if (!is_news(&node->announce, f))
 		return 0;
-	r = understand(node, f);
-	if (r == 0)
+	// Nonsense is not kept, or it would stand in the way of what the origin really says.
+	int r = understand(node, f);
+	if (r < 0)
+		return r;
+	// What cannot be kept cannot be told from news the next time, hence goes no further.
+	if (keep(node, f) == 0)
 		relay(node, f, from);
-	return r;
+	else
+		node->counters.announcements_dropped++;
+	return 0;
 }
 
 void announce_link_up(struct node *node, struct link *link)

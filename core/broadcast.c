@@ -18,30 +18,63 @@ static struct source *source_find(struct node *node, const struct source_key *ke
 	return s;
 }
 
-// The slot of the source that has been silent for longest, if it can be forgotten.
+static struct lane *lane_find(const struct link *link, const struct source *s)
+{
+	return s->slot < link->lane_count ? link->lanes[s->slot] : NULL;
+}
+
+static void lane_due(struct link *link, struct lane *lane)
+{
+	if (lane->is_due)
+		return;
+	lane->is_due = true;
+	DL_APPEND2(link->due, lane, due_prev, due_next);
+	link_touch(link);
+}
+
+// Credit that is too little to be worth a frame, given back because nothing more comes: a lane
+// without anything under way can be forgotten by both ends.
+static void settle_lanes(struct node *node)
+{
+	struct link *link;
+	DL_FOREACH(node->links, link)
+		for (uint32_t i = 0; link_up(link) && i < link->lane_count; i++) {
+			struct lane *lane = link->lanes[i];
+			if (lane && lane->owed && node->now - lane->source->active > RETAIN_TIME)
+				lane_due(link, lane);
+		}
+}
+
+static bool forgettable(const struct node *node, const struct source *s)
+{
+	const struct link *link;
+	if (s == node->broadcast.own || s->oldest || s->partial ||
+		node->now - s->active < RETAIN_TIME)
+		return false;
+	DL_FOREACH(node->links, link) {
+		const struct lane *lane = lane_find(link, s);
+		if (lane && (lane->outstanding || lane->credit != SOURCE_WINDOW))
+			return false;
+	}
+	return true;
+}
+
+// Forgets the source that has been silent for longest, if there is one that can be forgotten.
 static void source_evict(struct node *node)
 {
 	struct broadcast *b = &node->broadcast;
 	struct source *s, *next, *oldest = NULL;
 	struct link *link;
 
-	HASH_ITER (hh, b->sources, s, next) {
-		if (s == b->own || s->oldest || s->partial)
-			continue;
-		if (!oldest || s->active < oldest->active)
+	HASH_ITER(hh, b->sources, s, next)
+		if (forgettable(node, s) && (!oldest || s->active < oldest->active))
 			oldest = s;
-	}
-	if (!oldest || node->now - oldest->active < RETAIN_TIME)
+	if (!oldest)
 		return;
 	DL_FOREACH (node->links, link) {
-		struct lane *lane =
-			oldest->slot < link->lane_count ? link->lanes[oldest->slot] : NULL;
-		if (!lane)
-			continue;
-		if (lane->is_due)
-			DL_DELETE2(link->due, lane, due_prev, due_next);
-		free(lane);
-		link->lanes[oldest->slot] = NULL;
+		free(lane_find(link, oldest));
+		if (oldest->slot < link->lane_count)
+			link->lanes[oldest->slot] = NULL;
 	}
 	HASH_DEL(b->sources, oldest);
 	b->slots[oldest->slot] = NULL;
@@ -87,11 +120,6 @@ static struct source *source_new(struct node *node, const struct source_key *key
 	b->slots[slot] = s;
 	HASH_ADD(hh, b->sources, key, sizeof s->key, s);
 	return s;
-}
-
-static struct lane *lane_find(const struct link *link, const struct source *s)
-{
-	return s->slot < link->lane_count ? link->lanes[s->slot] : NULL;
 }
 
 // The lane of a source on a link, made when it is not there; NULL when memory is out.
@@ -201,11 +229,8 @@ static void lane_owe(struct link *link, struct lane *lane, uint64_t bytes)
 {
 	lane->owed += bytes;
 	// The sender runs out only when most of the window is owed to it.
-	if (lane->owed >= SOURCE_WINDOW / 4 && !lane->is_due) {
-		lane->is_due = true;
-		DL_APPEND2(link->due, lane, due_prev, due_next);
-		link_touch(link);
-	}
+	if (lane->owed >= SOURCE_WINDOW / 4)
+		lane_due(link, lane);
 }
 
 static void send_pull(struct link *link, struct source *s)
@@ -247,9 +272,6 @@ static void partial_drop(struct node *node, struct source *s)
 static void on_released(void *context, struct batch *batch)
 {
 	struct node *node = context;
-	if (batch->released)
-		return;
-	batch->released = true;
 	node->log_changed = true;
 	if (batch->own) {
 		node->broadcast.own_held -= batch_charge(batch);
@@ -548,6 +570,10 @@ void broadcast_tick(struct node *node)
 	report_lost(node);
 	log_police(&node->log, node->now, pressed(node));
 	police_links(node);
+	if (node->now >= b->settle_next) {
+		b->settle_next = node->now + RETAIN_TIME;
+		settle_lanes(node);
+	}
 	if (!b->missing)
 		return;
 	b->missing = false;

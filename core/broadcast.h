@@ -68,6 +68,7 @@ struct broadcast {
 	bool waiting;	     // a writer was refused for lack of room
 	bool joined;	     // has exchanged frontiers once
 	uint64_t police_next;
+	uint64_t settle_next;
 	bool missing;			    // some source has a range missing
 	uint64_t lost_messages, lost_bytes; // unsent and trimmed, not yet reported
 };

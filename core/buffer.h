@@ -35,7 +35,7 @@ static inline size_t buffer_length(const struct buffer *b)
 
 static inline uint8_t *buffer_bytes(const struct buffer *b)
 {
-	return b->data + b->start;
+	return b->data ? b->data + b->start : NULL;
 }
 
 static inline bool buffer_failed(const struct buffer *b)

@@ -48,8 +48,13 @@ void event_emit(struct event_log *log, uint64_t wall, const char *name, const ch
 		va_start(args, format);
 		int more = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
 		va_end(args);
-		// Longer than a line may be: cut, and never in the middle of the file's structure.
-		n += more < (int)sizeof line - n - 1 ? more : (int)sizeof line - n - 2;
+		int room = (int)sizeof line - n - 2;
+		n += more <= room ? more : room;
+		// Longer than a line may be: cut, but not in the middle of an escape.
+		if (more > room && line[n - 1] == '%')
+			n -= 1;
+		else if (more > room && line[n - 2] == '%')
+			n -= 2;
 	}
 	line[n] = '\n';
 	trim(log, (size_t)n + 1);

@@ -57,6 +57,14 @@ static int log_grow(struct log *log)
 	return 0;
 }
 
+static void release(struct log *log, struct batch *b)
+{
+	if (b->released)
+		return;
+	b->released = true;
+	log->released(log->context, b);
+}
+
 int log_append(struct log *log, struct batch *b, uint64_t now)
 {
 	if (log->head - log->tail == log->capacity && log_grow(log) < 0)
@@ -79,7 +87,7 @@ int log_append(struct log *log, struct batch *b, uint64_t now)
 	if (b->holds)
 		log->held += batch_charge(b);
 	else
-		log->released(log->context, b);
+		release(log, b);
 	return 0;
 }
 
@@ -95,7 +103,7 @@ void log_unhold(struct log *log, struct batch *b)
 	if (--b->holds > 0)
 		return;
 	log->held -= batch_charge(b);
-	log->released(log->context, b);
+	release(log, b);
 }
 
 void log_trim(struct log *log, uint64_t now)

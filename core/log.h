@@ -46,7 +46,7 @@ struct log {
 	struct cursor *gating; // list
 	bool fresh;	       // appended to since readers were last told; they clear it
 	void *context;
-	// Nobody holds the batch any more. It is still in the log.
+	// Nobody holds the batch any more, for the first time. It is still in the log.
 	void (*released)(void *context, struct batch *b);
 	// The batch leaves the log and will be freed.
 	void (*trimmed)(void *context, struct batch *b);

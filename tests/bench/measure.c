@@ -21,7 +21,7 @@
 #define READ_MIN    (64 << 10) // what a reader asks for at least
 
 struct shared {
-	int64_t begun, ended; // nanoseconds
+	int64_t begun, ended;	// nanoseconds
 	_Atomic uint64_t total; // blocks in all; 0: not known yet
 	int64_t latencies[LATENCY_SAMPLES];
 };
@@ -32,7 +32,7 @@ struct job {
 	size_t block;
 	int64_t duration; // nanoseconds
 	unsigned samples;
-	uint8_t *buffer; // [BLOCK_MAX], aligned to a page
+	uint8_t *buffer; // [BLOCK_MAX], aligned to a page; each process has its own
 };
 
 static int64_t now(void)
@@ -169,9 +169,11 @@ static int await(const pid_t pids[2])
 static int run(struct job *job, void (*send)(struct job *job), void (*take)(struct job *job))
 {
 	pid_t pids[2] = { 0 };
+	struct job taking = *job;
 
+	taking.buffer += BLOCK_MAX;
 	if (job->duct->reader >= 0)
-		pids[0] = spawn(job, take);
+		pids[0] = spawn(&taking, take);
 	pids[1] = spawn(job, send);
 	int r = await(pids);
 	return pids[0] < 0 || pids[1] < 0 ? -EAGAIN : r;
@@ -188,8 +190,6 @@ static void *map(size_t size)
 static int job_init(struct job *job)
 {
 	job->shared = map(sizeof *job->shared);
-	// Either process writes to its own part of the same pages: one has nothing to say to the
-	// other but through the duct.
 	job->buffer = map(2 * BLOCK_MAX);
 	return job->shared && job->buffer ? 0 : -ENOMEM;
 }

@@ -33,9 +33,9 @@ static struct stat attributes(fuse_ino_t node)
 
 static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	fuse_ino_t node = strcmp(name, "noop") == 0 ? NODE_NOOP :
-			  strcmp(name, "wake") == 0 ? NODE_WAKE :
-						      0;
+	fuse_ino_t node = strcmp(name, "noop") == 0   ? NODE_NOOP
+			  : strcmp(name, "wake") == 0 ? NODE_WAKE
+						      : 0;
 	struct fuse_entry_param entry = { .ino = node, .attr = attributes(node) };
 
 	if (node)

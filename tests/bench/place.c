@@ -60,8 +60,8 @@ static pid_t fork_daemon(void)
 	return 0;
 }
 
-static pid_t start_node(
-	const struct place *place, const char *smokefs, const char *name, int port, const char *seed)
+static pid_t start_node(const struct place *place, const char *smokefs, const char *name, int port,
+	const char *seed)
 {
 	char ports[16], state[PATH_MAX], mountpoint[PATH_MAX];
 

@@ -505,7 +505,7 @@ class Node:
     def ctl(self, text):
         put(self.path('ctl'), text)
 
-    def signal(self, number):
+    def send(self, number):
         os.kill(self.pid, number)
 
     def collect(self, seconds=10):
@@ -525,14 +525,14 @@ class Node:
 
     def stop(self, number=signal.SIGTERM):
         """A clean end."""
-        self.signal(signal.SIGCONT)
-        self.signal(number)
+        self.send(signal.SIGCONT)
+        self.send(number)
         equal(self.collect(), 0, self.name + ': exit code')
         check(not self.mounted(), self.name + ': still mounted after the end')
 
     def kill(self):
         """No clean end. The helper unmounts."""
-        self.signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self.collect()
 
     def complaints(self):
@@ -603,6 +603,10 @@ class Lab:
         p = subprocess.Popen(command, env=dict(os.environ, LC_ALL='C.UTF-8'), **keys)
         self.processes.append(p)
         return p
+
+    def popen_out(self, name):
+        """A new file as the stdout of a program."""
+        return os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def run(self, command, seconds=20, code=0, **keys):
         """A program to its end: what it printed. Its stderr has to be empty."""

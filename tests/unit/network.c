@@ -547,6 +547,12 @@ Test(network, random_faults)
 			}
 			world_run(&w, random_below(&w.random, 3 * SECOND));
 		}
+		// The seed lives, or those who know nobody else stay alone.
+		if (!w.nodes[0].node) {
+			world_start(&w, 0);
+			for (int i = 1; i < count; i++)
+				world_seed(&w, 0, i);
+		}
 		for (int i = 0; i < count; i++) {
 			world_pause(&w, i, false);
 			world_side(&w, i, 0);

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: MIT
+// The test vectors of docs/protocol.md against the encoders and decoders of core/wire.
+#include <criterion/criterion.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/wire.h"
+
+#define A                                                                                       \
+	{                                                                                       \
+		{                                                                               \
+			0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, \
+				0xac, 0xad, 0xae, 0xaf                                          \
+		}                                                                               \
+	}
+#define B                                                                                       \
+	{                                                                                       \
+		{                                                                               \
+			0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xbb, \
+				0xbc, 0xbd, 0xbe, 0xbf                                          \
+		}                                                                               \
+	}
+#define C                                                                                       \
+	{                                                                                       \
+		{                                                                               \
+			0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, \
+				0xcc, 0xcd, 0xce, 0xcf                                          \
+		}                                                                               \
+	}
+#define FOUR(port)                        \
+	{                                 \
+		4, { 127, 0, 0, 1 }, port \
+	}
+#define SIX(port)                     \
+	{                             \
+		6, { [15] = 1 }, port \
+	}
+
+static struct buffer out;
+
+// What a decoder gave is what was encoded. Structs are compared field by field, as they have
+// padding.
+static void expect_id(const struct id *got, const struct id *wanted)
+{
+	cr_expect(id_equal(got, wanted), "id %s", id_format(got).text);
+}
+
+static void expect_address(const struct address *got, const struct address *wanted)
+{
+	cr_expect(address_equal(got, wanted), "address %s", address_format(got).text);
+}
+
+static void expect_contact(const struct contact *got, const struct contact *wanted)
+{
+	expect_id(&got->id, &wanted->id);
+	expect_address(&got->address, &wanted->address);
+}
+
+static void expect_source(const struct source_key *got, const struct source_key *wanted)
+{
+	expect_id(&got->id, &wanted->id);
+	cr_expect_eq(got->incarnation, wanted->incarnation);
+}
+
+static void check_hello(const struct frame_hello *f, const uint8_t *p, size_t n)
+{
+	struct frame_hello g;
+	wire_put_hello(&out, f);
+	cr_assert_eq(wire_get_hello(p, n, &g), 0);
+	cr_expect_eq(g.version_min, f->version_min);
+	cr_expect_eq(g.version_max, f->version_max);
+	cr_expect_eq(g.features, f->features);
+	cr_expect_eq(g.intent, f->intent);
+	expect_id(&g.id, &f->id);
+	cr_expect_eq(g.incarnation, f->incarnation);
+	cr_expect_eq(g.instance, f->instance);
+	cr_expect_eq(g.peers, f->peers);
+	cr_expect_eq(g.room, f->room);
+	expect_id(&g.replaced, &f->replaced);
+	expect_contact(&g.offer, &f->offer);
+	expect_id(&g.component.origin, &f->component.origin);
+	cr_expect_eq(g.component.number, f->component.number);
+	cr_expect_eq(g.component.age, f->component.age);
+	cr_expect_str_eq(g.name, f->name);
+	cr_assert_eq(g.address_count, f->address_count);
+	for (int i = 0; i < f->address_count; i++)
+		expect_address(&g.addresses[i], &f->addresses[i]);
+}
+
+static void hello_v1(const uint8_t *p, size_t n)
+{
+	static const struct frame_hello f = {
+		.version_min = 1,
+		.version_max = 1,
+		.intent = INTENT_JOIN,
+		.id = A,
+		.incarnation = 1,
+		.instance = 0x1122334455667788,
+		.room = 5,
+		.component = { A, 1, 0 },
+		.name = "web1",
+		.address_count = 1,
+		.addresses = { FOUR(8495) },
+	};
+	check_hello(&f, p, n);
+}
+
+static void hello_replace(const uint8_t *p, size_t n)
+{
+	static const struct frame_hello f = {
+		.version_min = 1,
+		.version_max = 2,
+		.features = 1,
+		.intent = INTENT_REPLACE,
+		.id = A,
+		.incarnation = 1,
+		.instance = 0x1122334455667788,
+		.peers = 5,
+		.replaced = C,
+		.offer = { B, SIX(8496) },
+		.component = { B, 300, 1500 },
+		.address_count = 2,
+		.addresses = { FOUR(8495), SIX(8495) },
+	};
+	check_hello(&f, p, n);
+}
+
+static void accept_frame(const uint8_t *p, size_t n)
+{
+	(void)p;
+	wire_put_accept(&out);
+	cr_expect_eq(n, 0);
+}
+
+static void check_goodbye(const struct frame_goodbye *f, const uint8_t *p, size_t n)
+{
+	struct frame_goodbye g;
+	wire_put_goodbye(&out, f);
+	cr_assert_eq(wire_get_goodbye(p, n, &g), 0);
+	cr_expect_eq(g.reason, f->reason);
+	cr_assert_eq(g.count, f->count);
+	for (int i = 0; i < f->count; i++)
+		expect_contact(&g.contacts[i], &f->contacts[i]);
+}
+
+static void goodbye_shutdown(const uint8_t *p, size_t n)
+{
+	check_goodbye(&(struct frame_goodbye){ .reason = GOODBYE_SHUTDOWN }, p, n);
+}
+
+static void goodbye_full(const uint8_t *p, size_t n)
+{
+	check_goodbye(
+		&(struct frame_goodbye){ GOODBYE_FULL, 2, { { B, FOUR(8496) }, { C, SIX(8497) } } },
+		p, n);
+}
+
+static void check_ping(enum frame_type type, const uint8_t *p, size_t n)
+{
+	uint64_t token;
+	wire_put_ping(&out, type, 0x0123456789abcdef);
+	cr_assert_eq(wire_get_ping(p, n, &token), 0);
+	cr_expect_eq(token, 0x0123456789abcdef);
+}
+
+static void ping(const uint8_t *p, size_t n)
+{
+	check_ping(FRAME_PING, p, n);
+}
+
+static void pong(const uint8_t *p, size_t n)
+{
+	check_ping(FRAME_PONG, p, n);
+}
+
+static void peers(const uint8_t *p, size_t n)
+{
+	const struct frame_peers f = { 2, { { B, FOUR(8496) }, { C, SIX(8497) } } };
+	struct frame_peers g;
+	wire_put_peers(&out, &f);
+	cr_assert_eq(wire_get_peers(p, n, &g), 0);
+	cr_assert_eq(g.count, f.count);
+	for (int i = 0; i < f.count; i++)
+		expect_contact(&g.contacts[i], &f.contacts[i]);
+}
+
+static void rewire(const uint8_t *p, size_t n)
+{
+	const struct frame_rewire f = { { B, FOUR(8496) }, C, true };
+	struct frame_rewire g;
+	wire_put_rewire(&out, &f);
+	cr_assert_eq(wire_get_rewire(p, n, &g), 0);
+	expect_contact(&g.target, &f.target);
+	expect_id(&g.replaced, &f.replaced);
+	cr_expect_eq(g.leave, f.leave);
+}
+
+static void check_frontier(
+	bool last, const struct frame_position *entries, uint16_t count, const uint8_t *p, size_t n)
+{
+	struct frame_frontier g;
+	size_t at = wire_begin_frontier(&out, last, count);
+	for (uint16_t i = 0; i < count; i++)
+		wire_put_frontier_entry(&out, &entries[i]);
+	wire_end(&out, at);
+	cr_assert_eq(wire_get_frontier(p, n, &g), 0);
+	cr_expect_eq(g.last, last);
+	cr_assert_eq(g.count, count);
+	for (uint16_t i = 0; i < count; i++) {
+		struct frame_position e = wire_frontier_entry(&g, i);
+		expect_source(&e.source, &entries[i].source);
+		cr_expect_eq(e.next, entries[i].next);
+	}
+}
+
+static void frontier_empty(const uint8_t *p, size_t n)
+{
+	check_frontier(true, NULL, 0, p, n);
+}
+
+static void frontier(const uint8_t *p, size_t n)
+{
+	static const struct frame_position entries[] = { { { A, 1 }, 7 },
+		{ { B, 1700000000000 }, UINT64_C(1) << 32 } };
+	check_frontier(false, entries, 2, p, n);
+}
+
+static void check_position(enum frame_type type, uint64_t next, const uint8_t *p, size_t n)
+{
+	struct frame_position f = { { A, 1 }, next }, g;
+	wire_put_position(&out, type, &f);
+	cr_assert_eq(wire_get_position(p, n, &g), 0);
+	expect_source(&g.source, &f.source);
+	cr_expect_eq(g.next, next);
+}
+
+static void pull(const uint8_t *p, size_t n)
+{
+	check_position(FRAME_PULL, 7, p, n);
+}
+
+static void trimmed(const uint8_t *p, size_t n)
+{
+	check_position(FRAME_TRIMMED, 1000, p, n);
+}
+
+static void batch(const uint8_t *p, size_t n)
+{
+	static const struct source_key source = { A, 1 };
+	static const uint32_t lengths[] = { 5, 1, 6 };
+	struct frame_batch g;
+	wire_put_batch(&out, &source, 7, 12, 3, lengths);
+	cr_assert_eq(wire_get_batch(p, n, &g), 0);
+	expect_source(&g.source, &source);
+	cr_expect_eq(g.first, 7);
+	cr_expect_eq(g.bytes, 12);
+	cr_assert_eq(g.count, 3);
+	for (uint16_t i = 0; i < 3; i++)
+		cr_expect_eq(wire_batch_length(&g, i), lengths[i]);
+}
+
+static void chunk(const uint8_t *p, size_t n)
+{
+	static const struct source_key source = { A, 1 };
+	static const char text[] = "hello\nworld\n";
+	struct frame_chunk g;
+	wire_put_chunk(&out, &source, (const uint8_t *)text, strlen(text));
+	cr_assert_eq(wire_get_chunk(p, n, &g), 0);
+	expect_source(&g.source, &source);
+	cr_assert_eq(g.bytes, strlen(text));
+	cr_expect_arr_eq(g.data, text, strlen(text));
+}
+
+static void credit(const uint8_t *p, size_t n)
+{
+	struct frame_credit f = { { A, 1 }, 524288 }, g;
+	wire_put_credit(&out, &f);
+	cr_assert_eq(wire_get_credit(p, n, &g), 0);
+	expect_source(&g.source, &f.source);
+	cr_expect_eq(g.bytes, f.bytes);
+}
+
+static void stream(const uint8_t *p, size_t n)
+{
+	struct frame_stream g;
+	wire_put_stream(&out, 0, (const uint8_t *)"hello\n", 6);
+	cr_assert_eq(wire_get_stream(p, n, &g), 0);
+	cr_expect_eq(g.channel, 0);
+	cr_assert_eq(g.bytes, 6);
+	cr_expect_arr_eq(g.data, "hello\n", 6);
+}
+
+static void stream_credit(const uint8_t *p, size_t n)
+{
+	struct frame_stream_credit g;
+	wire_put_stream_credit(&out, 0, 327680);
+	cr_assert_eq(wire_get_stream_credit(p, n, &g), 0);
+	cr_expect_eq(g.channel, 0);
+	cr_expect_eq(g.offset, 327680);
+}
+
+// An announcement of A, its payload encoded in `inner`.
+static struct frame_announce check_announce(enum announcement type, uint64_t counter,
+	const struct buffer *inner, const uint8_t *p, size_t n)
+{
+	struct frame_announce f = { A, 1, counter, type, (uint16_t)buffer_length(inner),
+		buffer_bytes(inner) };
+	struct frame_announce g;
+	wire_put_announce(&out, &f);
+	cr_assert_eq(wire_get_announce(p, n, &g), 0);
+	expect_id(&g.origin, &f.origin);
+	cr_expect_eq(g.incarnation, 1);
+	cr_expect_eq(g.counter, counter);
+	cr_expect_eq(g.type, type);
+	cr_assert_eq(g.bytes, f.bytes);
+	return g;
+}
+
+static void announce_beacon(const uint8_t *p, size_t n)
+{
+	struct buffer inner = BUFFER_INIT;
+	uint64_t number;
+	wire_put_beacon(&inner, 300);
+	struct frame_announce g = check_announce(ANNOUNCE_BEACON, 1, &inner, p, n);
+	cr_assert_eq(wire_get_beacon(g.payload, g.bytes, &number), 0);
+	cr_expect_eq(number, 300);
+	buffer_fini(&inner);
+}
+
+static void announce_member(const uint8_t *p, size_t n)
+{
+	const struct announce_member m = { "web1", FOUR(8495) };
+	struct announce_member got;
+	struct buffer inner = BUFFER_INIT;
+	wire_put_member(&inner, &m);
+	struct frame_announce g = check_announce(ANNOUNCE_MEMBER, 2, &inner, p, n);
+	cr_assert_eq(wire_get_member(g.payload, g.bytes, &got), 0);
+	cr_expect_str_eq(got.name, m.name);
+	expect_address(&got.address, &m.address);
+	buffer_fini(&inner);
+}
+
+static void announce_leave(const uint8_t *p, size_t n)
+{
+	struct buffer inner = BUFFER_INIT;
+	check_announce(ANNOUNCE_LEAVE, 3, &inner, p, n);
+}
+
+static void check_announced_id(enum announcement type, uint64_t counter, const uint8_t *p, size_t n)
+{
+	struct id b = B, got;
+	struct buffer inner = BUFFER_INIT;
+	buffer_append(&inner, b.bytes, ID_BYTES);
+	struct frame_announce g = check_announce(type, counter, &inner, p, n);
+	cr_assert_eq(wire_get_id(g.payload, g.bytes, &got), 0);
+	expect_id(&got, &b);
+	buffer_fini(&inner);
+}
+
+static void announce_netsplit(const uint8_t *p, size_t n)
+{
+	check_announced_id(ANNOUNCE_NETSPLIT, 4, p, n);
+}
+
+static void announce_healed(const uint8_t *p, size_t n)
+{
+	check_announced_id(ANNOUNCE_HEALED, 5, p, n);
+}
+
+static void announce_gone(const uint8_t *p, size_t n)
+{
+	check_announced_id(ANNOUNCE_GONE, 6, p, n);
+}
+
+// Encodes the frame into `out`, decodes the payload and compares.
+static const struct vector {
+	const char *name;
+	enum frame_type type;
+	void (*check)(const uint8_t *payload, size_t n);
+} vectors[] = {
+	{ "hello-v1", FRAME_HELLO, hello_v1 },
+	{ "hello-replace", FRAME_HELLO, hello_replace },
+	{ "accept", FRAME_ACCEPT, accept_frame },
+	{ "goodbye-shutdown", FRAME_GOODBYE, goodbye_shutdown },
+	{ "goodbye-full", FRAME_GOODBYE, goodbye_full },
+	{ "ping", FRAME_PING, ping },
+	{ "pong", FRAME_PONG, pong },
+	{ "peers", FRAME_PEERS, peers },
+	{ "rewire", FRAME_REWIRE, rewire },
+	{ "frontier-empty", FRAME_FRONTIER, frontier_empty },
+	{ "frontier", FRAME_FRONTIER, frontier },
+	{ "pull", FRAME_PULL, pull },
+	{ "trimmed", FRAME_TRIMMED, trimmed },
+	{ "batch", FRAME_BATCH, batch },
+	{ "chunk", FRAME_CHUNK, chunk },
+	{ "credit", FRAME_CREDIT, credit },
+	{ "stream", FRAME_STREAM, stream },
+	{ "stream-credit", FRAME_STREAM_CREDIT, stream_credit },
+	{ "announce-beacon", FRAME_ANNOUNCE, announce_beacon },
+	{ "announce-member", FRAME_ANNOUNCE, announce_member },
+	{ "announce-leave", FRAME_ANNOUNCE, announce_leave },
+	{ "announce-netsplit", FRAME_ANNOUNCE, announce_netsplit },
+	{ "announce-healed", FRAME_ANNOUNCE, announce_healed },
+	{ "announce-gone", FRAME_ANNOUNCE, announce_gone },
+};
+#define VECTORS (sizeof vectors / sizeof vectors[0])
+
+// The page, read into vectors by name.
+static struct found {
+	char name[64];
+	struct buffer frame;
+} found[2 * VECTORS];
+static size_t found_count;
+
+static uint8_t digit_of(char c)
+{
+	return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+static void add_hex(struct buffer *b, const char *text)
+{
+	for (; *text && !isspace((unsigned char)*text); text += 2) {
+		cr_assert(strspn(text, "0123456789abcdef") >= 2, "not bytes: %s", text);
+		uint8_t byte = (uint8_t)(digit_of(text[0]) << 4 | digit_of(text[1]));
+		buffer_append(b, &byte, 1);
+	}
+	cr_assert_eq(text[strspn(text, " \n")], '\0', "not one run of bytes");
+}
+
+// One line of a block: "name: bytes", or bytes that go on, indented.
+static void read_line(const char *line)
+{
+	if (*line == ' ') {
+		cr_assert_gt(found_count, 0);
+		add_hex(&found[found_count - 1].frame, line + strspn(line, " "));
+		return;
+	}
+	const char *colon = strchr(line, ':');
+	cr_assert(colon && colon - line < (long)sizeof found[0].name, "not a vector: %s", line);
+	cr_assert_lt(found_count, 2 * VECTORS);
+	struct found *f = &found[found_count++];
+	memcpy(f->name, line, (size_t)(colon - line));
+	add_hex(&f->frame, colon + 1 + strspn(colon + 1, " "));
+}
+
+static void read_page(void)
+{
+	const char *path = getenv("SMOKEFS_PROTOCOL_MD");
+	char line[1024];
+	bool inside = false;
+
+	path = path ? path : "docs/protocol.md";
+	FILE *page = fopen(path, "r");
+	cr_assert(page, "%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof line, page)) {
+		if (strncmp(line, "```", 3) == 0)
+			inside = !inside && strcmp(line, "```vector\n") == 0;
+		else if (inside)
+			read_line(line);
+	}
+	fclose(page);
+	cr_assert_not(inside, "a block without an end");
+}
+
+static void finish(void)
+{
+	for (size_t i = 0; i < found_count; i++)
+		buffer_fini(&found[i].frame);
+	buffer_fini(&out);
+}
+
+TestSuite(vectors, .init = read_page, .fini = finish);
+
+static const struct vector *vector_by_name(const char *name)
+{
+	for (size_t i = 0; i < VECTORS; i++)
+		if (strcmp(vectors[i].name, name) == 0)
+			return &vectors[i];
+	return NULL;
+}
+
+static const char *hex(const struct buffer *b)
+{
+	static char text[2 * FRAME_MAX_EARLY + 1];
+	size_t n = buffer_length(b) < FRAME_MAX_EARLY ? buffer_length(b) : FRAME_MAX_EARLY;
+	text[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+		sprintf(text + 2 * i, "%02x", buffer_bytes(b)[i]);
+	return text;
+}
+
+Test(vectors, page_and_code_agree)
+{
+	for (size_t i = 0; i < found_count; i++) {
+		const struct buffer *frame = &found[i].frame;
+		const struct vector *v = vector_by_name(found[i].name);
+		uint8_t type = 0;
+		cr_assert(v, "%s: unknown vector", found[i].name);
+		int64_t n = wire_next(buffer_bytes(frame), buffer_length(frame), FRAME_MAX, &type);
+		cr_assert_eq(n, (int64_t)buffer_length(frame), "%s: not one frame", v->name);
+		cr_assert_eq(type, v->type, "%s: type %u", v->name, type);
+		buffer_consume(&out, buffer_length(&out));
+		v->check(buffer_bytes(frame) + FRAME_HEADER, (size_t)n - FRAME_HEADER);
+		cr_expect_eq(buffer_length(&out), buffer_length(frame), "%s: length", v->name);
+		cr_expect_str_eq(hex(&out), hex(frame), "%s: encoded: %s", v->name, hex(&out));
+	}
+}
+
+Test(vectors, each_stands_there_once)
+{
+	for (size_t i = 0; i < VECTORS; i++) {
+		unsigned times = 0;
+		for (size_t j = 0; j < found_count; j++)
+			times += strcmp(found[j].name, vectors[i].name) == 0;
+		cr_expect_eq(times, 1, "%s: %u times", vectors[i].name, times);
+	}
+}
+
+Test(vectors, every_type_of_frame_has_one)
+{
+	bool seen[256] = { false };
+	for (size_t i = 0; i < found_count; i++) {
+		const struct vector *v = vector_by_name(found[i].name);
+		if (v)
+			seen[v->type] = true;
+	}
+	for (int type = FRAME_HELLO; type <= FRAME_ANNOUNCE; type++)
+		cr_expect(seen[type], "frame type %d", type);
+}
