@@ -90,7 +90,7 @@
 #define BACKOFF_MIN	     (200 * MILLISECOND)
 #define BACKOFF_MAX	     (10 * SECOND)
 #define DROP_HOLD	     (30 * SECOND) // a peer dropped by hand is not dialled for this long
-#define REWIRE_TIMEOUT	     (3 * SECOND) // one link above max may last this long
+#define REWIRE_TIMEOUT	     (3 * SECOND)  // one link above max may last this long
 #define SHUFFLE_INTERVAL     (10 * SECOND)
 #define PROBE_INTERVAL	     (5 * SECOND)
 #define MERGE_INTERVAL	     (2 * SECOND)

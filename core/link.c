@@ -40,7 +40,7 @@ void link_free(struct link *link)
 		DL_DELETE2(node->output, link, output_prev, output_next);
 	DL_DELETE(node->links, link);
 	node->link_count--;
-	broadcast_link_free(link);
+	lane_free_all(link);
 	channel_fini(&link->channel);
 	buffer_fini(&link->in);
 	buffer_fini(&link->control);
@@ -207,14 +207,14 @@ static bool data_frame(struct link *link)
 {
 	link->stream_turn = !link->stream_turn;
 	if (link->stream_turn)
-		return stream_frame(link) || broadcast_output(link);
-	return broadcast_output(link) || stream_frame(link);
+		return stream_frame(link) || lane_output(link);
+	return lane_output(link) || stream_frame(link);
 }
 
 static void fill(struct link *link)
 {
 	if (link_up(link)) {
-		broadcast_credit(link);
+		lane_credit(link);
 		uint64_t grant = stream_grant(link->stream);
 		if (grant)
 			wire_put_stream_credit(&link->control, 0, grant);

@@ -34,7 +34,7 @@ struct node *node_new(const struct node_config *config, const struct node_driver
 	return node;
 }
 
-static void reap(struct node *node)
+void node_reap(struct node *node)
 {
 	struct link *link, *next;
 
@@ -62,7 +62,7 @@ void node_free(struct node *node)
 		dial_cancel(node, node->dials);
 	DL_FOREACH (node->links, link)
 		link_kill(link, GOODBYE_SHUTDOWN);
-	reap(node);
+	node_reap(node);
 	LL_FOREACH_SAFE (node->connects, c, next)
 		free(c);
 	broadcast_fini(node);
@@ -83,7 +83,7 @@ void node_stop(struct node *node)
 		dial_cancel(node, node->dials);
 	announce_send(node, ANNOUNCE_LEAVE, NULL, 0);
 	NODE_EVENT(node, "stop", "peers=%zu", node->up_count);
-	reap(node);
+	node_reap(node);
 }
 
 bool node_stopped(const struct node *node)
@@ -136,7 +136,7 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	members_tick(node);
 	announce_tick(node);
 	broadcast_tick(node);
-	reap(node);
+	node_reap(node);
 }
 
 static uint64_t lower(uint64_t a, uint64_t b)
@@ -211,20 +211,20 @@ void node_dialled(struct node *node, struct link *link, int error)
 		if (dial)
 			dial_failed(node, dial, error ? error : -ECONNREFUSED);
 	}
-	reap(node);
+	node_reap(node);
 }
 
 void node_resolved(
 	struct node *node, uint64_t tag, int error, const struct address *addresses, size_t count)
 {
 	dial_resolved(node, tag, error, addresses, count);
-	reap(node);
+	node_reap(node);
 }
 
 void node_receive(struct node *node, struct link *link, const uint8_t *bytes, size_t n)
 {
 	link_receive(link, bytes, n);
-	reap(node);
+	node_reap(node);
 }
 
 void node_lost(struct node *node, struct link *link, int error)
@@ -235,7 +235,7 @@ void node_lost(struct node *node, struct link *link, int error)
 		NODE_EVENT(node, "refused", "addr=%s dir=in reason=%s",
 			address_format(&link->remote).text, goodbye_name(GOODBYE_LOST));
 	link_kill(link, GOODBYE_LOST);
-	reap(node);
+	node_reap(node);
 }
 
 struct link *node_next_output(struct node *node)
@@ -373,191 +373,6 @@ void node_dispatch_down(struct node *node, struct link *link, enum goodbye reaso
 			address_format(&link->address).text);
 }
 
-static int goodbye(struct node *node, struct link *link, const uint8_t *p, size_t n)
-{
-	struct frame_goodbye f;
-	int r = wire_get_goodbye(p, n, &f);
-	if (r < 0)
-		return r;
-	overlay_peers(node, f.contacts, f.count);
-	if (f.reason == GOODBYE_DROPPED)
-		overlay_hold(node, link);
-	if (f.reason == GOODBYE_VERSION || f.reason == GOODBYE_CLASH) {
-		node->counters.links_refused++;
-		NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s by=peer",
-			address_format(&link->remote).text, link->outgoing ? "out" : "in",
-			goodbye_name(f.reason));
-	}
-	link_kill(link, f.reason);
-	return 0;
-}
-
-static int pong(struct node *node, struct link *link, const uint8_t *p, size_t n)
-{
-	uint64_t token;
-	int r = wire_get_ping(p, n, &token);
-	if (r < 0 || link->ping_sent == 0 || token != link->ping_sent)
-		return r;
-	uint64_t sample = node->now - token;
-	sample = sample ? sample : 1;
-	// RFC 6298's gain.
-	link->rtt = link->rtt ? link->rtt - link->rtt / 8 + sample / 8 : sample;
-	link->ping_sent = 0;
-	return 0;
-}
-
-static int ping(struct link *link, const uint8_t *p, size_t n)
-{
-	uint64_t token;
-	int r = wire_get_ping(p, n, &token);
-	if (r < 0)
-		return r;
-	wire_put_ping(&link->control, FRAME_PONG, token);
-	link_touch(link);
-	return 0;
-}
-
-#define DECODE(kind)                       \
-	struct frame_##kind f;             \
-	int r = wire_get_##kind(p, n, &f); \
-	if (r < 0)                         \
-		return r;
-
-static int on_peers(struct node *node, const uint8_t *p, size_t n)
-{
-	DECODE(peers)
-	overlay_peers(node, f.contacts, f.count);
-	return 0;
-}
-
-static int on_rewire(struct node *node, struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(rewire)
-	overlay_rewire(node, link, &f);
-	return 0;
-}
-
-static int on_frontier(struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(frontier)
-	return broadcast_frontier(link, &f);
-}
-
-static int on_position(struct link *link, uint8_t type, const uint8_t *p, size_t n)
-{
-	DECODE(position)
-	return type == FRAME_PULL ? broadcast_pull(link, &f) : broadcast_trimmed(link, &f);
-}
-
-static int on_batch(struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(batch)
-	return broadcast_batch(link, &f);
-}
-
-static int on_chunk(struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(chunk)
-	return broadcast_chunk(link, &f);
-}
-
-static int on_credit(struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(credit)
-	return broadcast_credited(link, &f);
-}
-
-static int on_stream(struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(stream)
-	if (f.channel != 0)
-		return -EPROTO;
-	r = stream_receive(link->stream, f.data, f.bytes);
-	if (r == -ENOMEM)
-		link_kill(link, GOODBYE_MEMORY);
-	return r == -EPROTO ? r : 0;
-}
-
-static int on_stream_credit(struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(stream_credit)
-	if (f.channel != 0)
-		return -EPROTO;
-	r = stream_granted(link->stream, f.offset);
-	link_touch(link);
-	return r;
-}
-
-static int on_announce(struct node *node, struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(announce)
-	return announce_receive(node, link, &f);
-}
-
-static int frame_up(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
-{
-	switch (type) {
-	case FRAME_PING:
-		return ping(link, p, n);
-	case FRAME_PONG:
-		return pong(node, link, p, n);
-	case FRAME_PEERS:
-		return on_peers(node, p, n);
-	case FRAME_REWIRE:
-		return on_rewire(node, link, p, n);
-	case FRAME_FRONTIER:
-		return on_frontier(link, p, n);
-	case FRAME_PULL:
-	case FRAME_TRIMMED:
-		return on_position(link, type, p, n);
-	case FRAME_BATCH:
-		return on_batch(link, p, n);
-	case FRAME_CHUNK:
-		return on_chunk(link, p, n);
-	case FRAME_CREDIT:
-		return on_credit(link, p, n);
-	case FRAME_STREAM:
-		return on_stream(link, p, n);
-	case FRAME_STREAM_CREDIT:
-		return on_stream_credit(link, p, n);
-	case FRAME_ANNOUNCE:
-		return on_announce(node, link, p, n);
-	case FRAME_HELLO:
-	case FRAME_ACCEPT:
-		return -EPROTO;
-	}
-	node->counters.frames_unknown++; // of a newer version
-	return 0;
-}
-
-static int on_hello(struct link *link, const uint8_t *p, size_t n)
-{
-	DECODE(hello)
-	return handshake_hello(link, &f);
-}
-
-static int dispatch(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
-{
-	if (type == FRAME_GOODBYE)
-		return goodbye(node, link, p, n);
-	if (link_up(link))
-		return frame_up(node, link, type, p, n);
-	if (link->state == LINK_STATE_GREETING && type == FRAME_HELLO)
-		return on_hello(link, p, n);
-	if (link->state != LINK_STATE_WAITING || type != FRAME_ACCEPT || n > 0)
-		return -EPROTO;
-	handshake_accepted(link);
-	return 0;
-}
-
-int node_frame(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
-{
-	int r = dispatch(node, link, type, p, n);
-	if (r == 0)
-		link_check(link);
-	return r;
-}
-
 unsigned node_take_changes(struct node *node)
 {
 	unsigned changes = 0;
@@ -578,12 +393,12 @@ unsigned node_take_changes(struct node *node)
 
 int node_publish(struct node *node, const void *data, size_t n)
 {
-	return broadcast_publish(node, data, n);
+	return publisher_publish(node, data, n);
 }
 
 bool node_has_room(const struct node *node, size_t n)
 {
-	return broadcast_has_room(node, n);
+	return publisher_has_room(node, n);
 }
 
 struct log *node_log(struct node *node)
@@ -665,98 +480,6 @@ bool node_find_peer(const struct node *node, uint32_t serial, struct peer *peer)
 	return serial > 0 && node_next_peer(node, serial - 1, peer) && peer->serial == serial;
 }
 
-static int64_t connect_begin(struct node *node, struct dial *dial)
-{
-	struct connect *c = dial ? calloc(1, sizeof *c) : NULL;
-	if (!c) {
-		if (dial)
-			dial_cancel(node, dial);
-		return -ENOMEM;
-	}
-	c->token = dial->token = ++node->last_token;
-	c->result = -EINPROGRESS;
-	DL_APPEND(node->connects, c);
-	dial_start(node, dial);
-	reap(node);
-	return c->token;
-}
-
-int64_t node_connect(struct node *node, const char *host, uint16_t port)
-{
-	struct address literal;
-	struct link *link;
-
-	if (node->stopping)
-		return -ECANCELED;
-	if (address_parse_host(&literal, host, port) == 0) {
-		if (!node_may_dial(&literal)) {
-			NODE_EVENT(node, "refused", "addr=%s dir=out reason=not-loopback",
-				address_format(&literal).text);
-			return -EINVAL;
-		}
-		if (address_equal(&literal, &node->config.address))
-			return -EEXIST;
-		DL_FOREACH (node->links, link)
-			if (link_up(link) && (address_equal(&link->address, &literal)))
-				return -EEXIST;
-	}
-	if (node->config.max_peers && overlay_count(node) >= node->config.max_peers)
-		return -EUSERS;
-	return connect_begin(node, dial_host(node, DIAL_COMMAND, host, port));
-}
-
-int64_t node_connect_id(struct node *node, const struct id *id)
-{
-	struct view_entry *e = view_find_id(&node->view, id);
-	struct member *member = members_find(&node->members, id);
-	const struct address *a = member ? &member->address : e ? &e->address : NULL;
-
-	if (id_equal(id, &node->config.id) || node_link_by_id(node, id))
-		return -EEXIST;
-	if (!a || a->family == 0)
-		return -ENOENT;
-	return node_connect(node, address_format_host(a).text, a->port);
-}
-
-void node_connect_done(struct node *node, int64_t token, int result)
-{
-	struct connect *c;
-	DL_SEARCH_SCALAR(node->connects, c, token, token);
-	if (c)
-		c->result = result;
-	node->connects_changed = true;
-}
-
-int node_connect_result(struct node *node, int64_t token)
-{
-	struct connect *c;
-	DL_SEARCH_SCALAR(node->connects, c, token, token);
-	if (!c)
-		return -ECANCELED;
-	int result = c->result;
-	if (result != -EINPROGRESS) {
-		DL_DELETE(node->connects, c);
-		free(c);
-	}
-	return result;
-}
-
-void node_connect_cancel(struct node *node, int64_t token)
-{
-	struct dial *dial;
-	struct connect *c;
-
-	DL_SEARCH_SCALAR(node->connects, c, token, token);
-	if (!c)
-		return;
-	DL_DELETE(node->connects, c);
-	free(c);
-	DL_SEARCH_SCALAR(node->dials, dial, token, token);
-	if (dial)
-		dial_cancel(node, dial);
-	reap(node);
-}
-
 int node_drop(struct node *node, const struct id *id)
 {
 	struct link *link = node_link_by_id(node, id);
@@ -764,6 +487,6 @@ int node_drop(struct node *node, const struct id *id)
 		return -ENOENT;
 	overlay_hold(node, link);
 	link_close(link, GOODBYE_DROPPED);
-	reap(node);
+	node_reap(node);
 	return 0;
 }

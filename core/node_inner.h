@@ -9,6 +9,7 @@
 #include "core/members.h"
 #include "core/node.h"
 #include "core/overlay.h"
+#include "core/publisher.h"
 #include "core/random.h"
 #include "core/view.h"
 
@@ -49,18 +50,21 @@ struct node {
 	struct announce announce;
 	struct members members;
 	struct broadcast broadcast;
+	struct publisher publisher;
 
 	bool log_changed, streams_changed, peers_changed, connects_changed;
 };
 
 #define NODE_EVENT(node, name, ...) event_emit(&(node)->events, (node)->wall, name, __VA_ARGS__)
 
+// Frees the links that have died; at the end of every call from outside.
+void node_reap(struct node *node);
 struct link *node_link_by_id(struct node *node, const struct id *id); // the one that is up
 struct link *node_link_by_serial(struct node *node, uint32_t serial);
 void node_dispatch_up(struct node *node, struct link *link);
 // A link that was up is not any more.
 void node_dispatch_down(struct node *node, struct link *link, enum goodbye reason);
-// One frame of a link; 0 or -EPROTO.
+// One frame of a link (core/frames); 0 or -EPROTO.
 int node_frame(
 	struct node *node, struct link *link, uint8_t type, const uint8_t *payload, size_t n);
 void node_connect_done(struct node *node, int64_t token, int result);

@@ -195,6 +195,8 @@ static int await_child(pid_t pid, int pidfd, int timeout)
 static pid_t fork_watched(int *pidfd)
 {
 	pid_t pid = fork();
+
+	*pidfd = -1;
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)

@@ -1,38 +1,21 @@
 // SPDX-License-Identifier: MIT
-// The command line. One table of settings serves the long options and -o; nothing here touches
-// the network or a file, but for -a with a subnet, which asks for the interfaces.
+// The command line: takes it apart into settings. One table of them serves the long options and
+// -o; what their values may be is up to fs/setting.c.
 #include "fs/options.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "core/net.h"
+#include "fs/setting.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof(a)[0])
 #define ADVICE	      "see smokefs --help"
 
-enum value { VALUE_NONE, VALUE_REQUIRED, VALUE_OPTIONAL };
-
-// `shown` is the setting as the user spelt it, `value` may be NULL only for VALUE_OPTIONAL.
-typedef int set_value(struct options *o, const char *shown, const char *value);
-
-struct setting {
-	const char *name;
-	char letter;
-	enum value value;
-	set_value *set;
-	const char *alias; // within -o only
-	bool command_line; // not within -o
-};
-
-__attribute__((format(printf, 2, 3))) static int complain(
-	struct options *o, const char *format, ...)
+int options_complain(struct options *o, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
@@ -40,295 +23,6 @@ __attribute__((format(printf, 2, 3))) static int complain(
 	va_end(arguments);
 	return -EINVAL;
 }
-
-static int parse_number(struct options *o, const char *shown, const char *value, const char *unit,
-	unsigned long low, unsigned long high, unsigned long *number)
-{
-	char *end;
-	unsigned long n = 0;
-	bool digits = isdigit((unsigned char)*value) && strlen(value) < 10;
-
-	if (digits)
-		n = strtoul(value, &end, 10);
-	if (!digits || *end || n < low || n > high)
-		return complain(o, "%s: '%.64s' is not a number from %lu to %lu%s", shown, value,
-			low, high, unit);
-	*number = n;
-	return 0;
-}
-
-// Addresses and seeds.
-
-static int refuse_remote(struct options *o, const char *shown, const char *value)
-{
-	return complain(o,
-		"%s: '%.256s': links are not authenticated yet: only loopback addresses "
-		"(127.0.0.0/8, ::1) can be used",
-		shown, value);
-}
-
-static int set_subnet(struct options *o, const char *shown, const char *value, const char *slash)
-{
-	char host[ADDRESS_TEXT];
-	struct address subnet;
-	unsigned long bits;
-	size_t n = (size_t)(slash - value);
-
-	if (n >= sizeof host)
-		return complain(o, "%s: '%.64s' is not a subnet; write 127.0.0.1/8", shown, value);
-	memcpy(host, value, n);
-	host[n] = '\0';
-	if (address_parse_host(&subnet, host, o->address.port) < 0)
-		return complain(
-			o, "%s: '%.64s' is not an IP address; write 127.0.0.1/8", shown, host);
-	if (parse_number(o, shown, slash + 1, " bits of a subnet", 0, subnet.family == 6 ? 128 : 32,
-		    &bits) < 0)
-		return -EINVAL;
-	if (net_find_interface(&o->address, &subnet, (unsigned)bits) < 0)
-		return complain(o,
-			"%s: no interface of this machine has an address in %.64s; see 'ip address'",
-			shown, value);
-	return 0;
-}
-
-static int set_address(struct options *o, const char *shown, const char *value)
-{
-	const char *slash = strchr(value, '/');
-
-	if (slash) {
-		if (set_subnet(o, shown, value, slash) < 0)
-			return -EINVAL;
-	} else if (address_parse_host(&o->address, value, o->address.port) < 0) {
-		return complain(o,
-			"%s: '%.64s' is not an IP address or subnet; write 127.0.0.1, ::1 or "
-			"127.0.0.1/8, and the port with --port",
-			shown, value);
-	}
-	return address_is_loopback(&o->address) ? 0 : refuse_remote(o, shown, value);
-}
-
-static int set_port(struct options *o, const char *shown, const char *value)
-{
-	unsigned long n;
-	if (parse_number(o, shown, value, "", 1, UINT16_MAX, &n) < 0)
-		return -EINVAL;
-	o->address.port = (uint16_t)n;
-	return 0;
-}
-
-// Labels of letters, digits and inner dashes; a name whose last label is a number is a mistyped
-// IPv4 address.
-static bool is_host_name(const char *host)
-{
-	const char *label = host, *p;
-
-	for (p = host; *p; p++) {
-		if (*p == '.') {
-			if (p == label || p[-1] == '-')
-				return false;
-			label = p + 1;
-		} else if (!isalnum((unsigned char)*p) && *p != '_' && (*p != '-' || p == label)) {
-			return false;
-		}
-	}
-	if (p == label && p != host)
-		return label - 1 != host; // a dot at the end means an absolute name
-	return p != label && p[-1] != '-' && strspn(label, "0123456789") != (size_t)(p - label);
-}
-
-static int add_seed(struct options *o, const char *shown, const char *text)
-{
-	struct seed *seed = &o->seeds[o->seed_count];
-	struct address a;
-
-	if (strcmp(text, "none") == 0)
-		return 0;
-	if (o->seed_count == SEEDS_MAX)
-		return complain(o, "%s: more than %d seeds; a few are enough", shown, SEEDS_MAX);
-	if (address_split(text, seed->host, &seed->port, false) < 0)
-		return complain(o,
-			"%s: '%.256s' is not a seed; write host:port, [IPv6]:port or none", shown,
-			text);
-	if (address_parse_host(&a, seed->host, seed->port) < 0) {
-		if (!is_host_name(seed->host))
-			return complain(o, "%s: '%.256s' is neither an address nor a host name",
-				shown, seed->host);
-	} else if (!address_is_loopback(&a)) {
-		return refuse_remote(o, shown, text);
-	}
-	o->seed_count++;
-	return 0;
-}
-
-static int set_seeds(struct options *o, const char *shown, const char *value)
-{
-	char text[HOST_MAX + 16];
-
-	for (;;) {
-		size_t n = strcspn(value, ",");
-		if (n >= sizeof text)
-			return complain(
-				o, "%s: '%.64s...' is too long for a host name", shown, value);
-		memcpy(text, value, n);
-		text[n] = '\0';
-		if (add_seed(o, shown, text) < 0)
-			return -EINVAL;
-		if (value[n] == '\0')
-			return 0;
-		value += n + 1;
-	}
-}
-
-// The other settings.
-
-static int set_min_peers(struct options *o, const char *shown, const char *value)
-{
-	unsigned long n;
-	if (parse_number(o, shown, value, "", 0, PEERS_BOUND, &n) < 0)
-		return -EINVAL;
-	o->min_peers = (uint32_t)n;
-	return 0;
-}
-
-static int set_max_peers(struct options *o, const char *shown, const char *value)
-{
-	unsigned long n;
-	if (parse_number(o, shown, value, " (0: no limit)", 0, PEERS_BOUND, &n) < 0)
-		return -EINVAL;
-	o->max_peers = (uint32_t)n;
-	return 0;
-}
-
-static int set_ping_timeout(struct options *o, const char *shown, const char *value)
-{
-	unsigned long n;
-	if (parse_number(o, shown, value, " milliseconds", PING_TIMEOUT_MIN / MILLISECOND,
-		    PING_TIMEOUT_MAX / MILLISECOND, &n) < 0)
-		return -EINVAL;
-	o->ping_timeout = n * MILLISECOND;
-	return 0;
-}
-
-static bool is_name_byte(char c)
-{
-	return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';
-}
-
-static int set_name(struct options *o, const char *shown, const char *value)
-{
-	size_t n = strlen(value);
-	bool valid = n > 0 && n <= NAME_MAX_LENGTH && isalnum((unsigned char)value[0]);
-
-	for (size_t i = 0; valid && i < n; i++)
-		valid = is_name_byte(value[i]);
-	if (!valid)
-		return complain(o,
-			"%s: '%.80s' is not a name; use up to %d letters, digits, '.', '_' and '-', "
-			"and begin with a letter or digit",
-			shown, value, NAME_MAX_LENGTH);
-	memcpy(o->name, value, n + 1);
-	return 0;
-}
-
-static int set_state(struct options *o, const char *shown, const char *value)
-{
-	if (*value == '\0')
-		return complain(o, "%s: needs the path of a directory", shown);
-	o->state = value;
-	return 0;
-}
-
-static int set_log_level(struct options *o, const char *shown, const char *value)
-{
-	static const char *const names[] = {
-		[LEVEL_TRACE] = "trace",
-		[LEVEL_DEBUG] = "debug",
-		[LEVEL_INFO] = "info",
-		[LEVEL_WARN] = "warn",
-		[LEVEL_ERROR] = "error",
-		[LEVEL_FATAL] = "fatal",
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(value, names[i]) != 0)
-			continue;
-		o->log_level = (enum log_level)i;
-		return 0;
-	}
-	return complain(o, "%s: '%.64s' is not one of trace, debug, info, warn, error and fatal",
-		shown, value);
-}
-
-static int set_log(struct options *o, const char *shown, const char *value)
-{
-	if (*value == '\0')
-		return complain(o, "%s: needs auto, stderr, syslog or the path of a file", shown);
-	o->log_file = NULL;
-	if (strcmp(value, "auto") == 0) {
-		o->log_target = LOG_TO_AUTO;
-	} else if (strcmp(value, "stderr") == 0) {
-		o->log_target = LOG_TO_STDERR;
-	} else if (strcmp(value, "syslog") == 0) {
-		o->log_target = LOG_TO_SYSLOG;
-	} else {
-		o->log_target = LOG_TO_FILE;
-		o->log_file = value;
-	}
-	return 0;
-}
-
-static int set_wait(struct options *o, const char *shown, const char *value)
-{
-	unsigned long n = 0;
-	if (value && parse_number(o, shown, value, " seconds", 1, WAIT_SECONDS_MAX, &n) < 0)
-		return -EINVAL;
-	o->wait = true;
-	o->wait_time = n * SECOND;
-	return 0;
-}
-
-static int set_foreground(struct options *o, const char *shown, const char *value)
-{
-	o->foreground = true;
-	return 0;
-}
-
-static int set_debug(struct options *o, const char *shown, const char *value)
-{
-	o->debug = o->foreground = true;
-	return 0;
-}
-
-static int set_help(struct options *o, const char *shown, const char *value)
-{
-	if (o->outcome == OPTIONS_RUN)
-		o->outcome = OPTIONS_HELP;
-	return 0;
-}
-
-static int set_version(struct options *o, const char *shown, const char *value)
-{
-	if (o->outcome == OPTIONS_RUN)
-		o->outcome = OPTIONS_VERSION;
-	return 0;
-}
-
-static const struct setting settings[] = {
-	{ "address", 'a', VALUE_REQUIRED, set_address },
-	{ "port", 'p', VALUE_REQUIRED, set_port },
-	{ "seed", 's', VALUE_REQUIRED, set_seeds, .alias = "seeds" },
-	{ "min-peers", 0, VALUE_REQUIRED, set_min_peers, .alias = "minPeerNo" },
-	{ "max-peers", 0, VALUE_REQUIRED, set_max_peers, .alias = "maxPeerNo" },
-	{ "ping-timeout", 0, VALUE_REQUIRED, set_ping_timeout, .alias = "pingTimeout" },
-	{ "name", 0, VALUE_REQUIRED, set_name },
-	{ "state", 0, VALUE_REQUIRED, set_state },
-	{ "log-level", 0, VALUE_REQUIRED, set_log_level },
-	{ "log", 0, VALUE_REQUIRED, set_log },
-	{ "wait", 0, VALUE_OPTIONAL, set_wait },
-	{ "foreground", 'f', VALUE_NONE, set_foreground },
-	{ "debug", 'd', VALUE_NONE, set_debug },
-	{ "help", 'h', VALUE_NONE, set_help, .command_line = true },
-	{ "version", 'V', VALUE_NONE, set_version, .command_line = true },
-};
 
 // What mount(8), fstab(5) and users pass with -o that is no setting of ours: these go to the mount,
 static const char *const mount_names[] = { "allow_other", "allow_root", "default_permissions", "ro",
@@ -396,7 +90,7 @@ static int complain_unknown(struct options *o, const char *word, bool in_o)
 	const char *found = NULL;
 	char name[WORD_MAX];
 
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		if (in_o && settings[i].command_line)
 			continue;
 		suggest(word, settings[i].name, &best, &found);
@@ -408,10 +102,11 @@ static int complain_unknown(struct options *o, const char *word, bool in_o)
 	for (size_t i = 0; in_o && i < ARRAY_SIZE(dropped_names); i++)
 		suggest(word, dropped_names[i], &best, &found);
 	if (!found)
-		return complain(o, "%s%.64s: unknown option; " ADVICE, in_o ? "-o " : "--", word);
+		return options_complain(
+			o, "%s%.64s: unknown option; " ADVICE, in_o ? "-o " : "--", word);
 	underscore(name, found);
-	return complain(o, "%s%.64s: unknown option; did you mean '%s%s'?", in_o ? "-o " : "--",
-		word, in_o ? "-o " : "--", in_o ? name : found);
+	return options_complain(o, "%s%.64s: unknown option; did you mean '%s%s'?",
+		in_o ? "-o " : "--", word, in_o ? "-o " : "--", in_o ? name : found);
 }
 
 // -o.
@@ -460,7 +155,7 @@ static bool take_mount_option(struct options *o, const char *name)
 static const struct setting *find_setting(const char *name)
 {
 	char spelt[WORD_MAX];
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting *s = &settings[i];
 		underscore(spelt, s->name);
 		if (!s->command_line &&
@@ -485,9 +180,9 @@ static int take_word(struct options *o, char *word)
 		return complain_unknown(o, word, true);
 	snprintf(shown, sizeof shown, "-o %.*s", WORD_MAX, word);
 	if (equals && s->value == VALUE_NONE)
-		return complain(o, "%s: takes no value", shown);
+		return options_complain(o, "%s: takes no value", shown);
 	if (!equals && s->value == VALUE_REQUIRED)
-		return complain(o, "%s: needs a value; write %s=VALUE", shown, word);
+		return options_complain(o, "%s: needs a value; write %s=VALUE", shown, word);
 	return s->set(o, shown, equals ? equals + 1 : NULL);
 }
 
@@ -497,10 +192,10 @@ static int take_words(struct options *o, const char *list)
 	char *copy, *to;
 
 	if (o->word_count == ARRAY_SIZE(o->words))
-		return complain(o, "-o: given more than %zu times", ARRAY_SIZE(o->words));
+		return options_complain(o, "-o: given more than %zu times", ARRAY_SIZE(o->words));
 	copy = malloc(strlen(list) + 1);
 	if (!copy)
-		return complain(o, "-o: %s", strerror(ENOMEM));
+		return options_complain(o, "-o: %s", strerror(ENOMEM));
 	// Values stay where they are: the options point into them.
 	o->words[o->word_count++] = copy;
 	for (to = copy; *list;) {
@@ -522,7 +217,7 @@ static int take_words(struct options *o, const char *list)
 
 #define OPTION_FIRST 257
 
-static void fill_getopt(struct option longs[ARRAY_SIZE(settings) + 1], char *shorts)
+static void fill_getopt(struct option longs[SETTING_COUNT + 1], char *shorts)
 {
 	static const int arguments[] = {
 		[VALUE_NONE] = no_argument,
@@ -532,7 +227,7 @@ static void fill_getopt(struct option longs[ARRAY_SIZE(settings) + 1], char *sho
 	*shorts++ = ':';
 	*shorts++ = 'o';
 	*shorts++ = ':';
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting *s = &settings[i];
 		longs[i] = (struct option){ s->name, arguments[s->value], NULL,
 			OPTION_FIRST + (int)i };
@@ -543,7 +238,7 @@ static void fill_getopt(struct option longs[ARRAY_SIZE(settings) + 1], char *sho
 			*shorts++ = ':';
 	}
 	*shorts = '\0';
-	longs[ARRAY_SIZE(settings)] = (struct option){ 0 };
+	longs[SETTING_COUNT] = (struct option){ 0 };
 }
 
 // `c` is what getopt_long() gave: the index of a long option, or a letter.
@@ -551,7 +246,7 @@ static const struct setting *setting_of(int c)
 {
 	if (c >= OPTION_FIRST)
 		return &settings[c - OPTION_FIRST];
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+	for (size_t i = 0; i < SETTING_COUNT; i++)
 		if (settings[i].letter == c)
 			return &settings[i];
 	return NULL;
@@ -563,20 +258,20 @@ static int complain_option(struct options *o, int c, const char *word)
 	const struct setting *s = optopt ? setting_of(optopt) : NULL;
 
 	if (c == ':')
-		return s ? complain(o, "--%s: needs a value; " ADVICE, s->name)
-			 : complain(o, "-%c: needs a value; " ADVICE, optopt);
+		return s ? options_complain(o, "--%s: needs a value; " ADVICE, s->name)
+			 : options_complain(o, "-%c: needs a value; " ADVICE, optopt);
 	if (s)
-		return complain(o, "--%s: takes no value", s->name);
+		return options_complain(o, "--%s: takes no value", s->name);
 	if (optopt)
-		return complain(o, "-%c: unknown option; " ADVICE, optopt);
+		return options_complain(o, "-%c: unknown option; " ADVICE, optopt);
 	snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
 	return complain_unknown(o, name, false);
 }
 
 static int take_options(struct options *o, int argc, char **argv)
 {
-	struct option longs[ARRAY_SIZE(settings) + 1];
-	char shorts[2 * ARRAY_SIZE(settings) + 4], shown[WORD_MAX];
+	struct option longs[SETTING_COUNT + 1];
+	char shorts[2 * SETTING_COUNT + 4], shown[WORD_MAX];
 	int c, r = 0;
 
 	fill_getopt(longs, shorts);
@@ -597,38 +292,21 @@ static int take_options(struct options *o, int argc, char **argv)
 	return r;
 }
 
-static void default_name(struct options *o)
-{
-	char host[HOST_MAX + 1] = "";
-	const char *from = host;
-	size_t n = 0;
-
-	if (gethostname(host, sizeof host - 1) < 0)
-		host[0] = '\0';
-	while (*from && !isalnum((unsigned char)*from))
-		from++;
-	for (; *from && n < NAME_MAX_LENGTH; from++)
-		o->name[n++] = is_name_byte(*from) ? *from : '-';
-	o->name[n] = '\0';
-	if (n == 0)
-		snprintf(o->name, sizeof o->name, "node");
-}
-
 static int take_positionals(struct options *o, int count, char **words)
 {
 	if (count == 0)
-		return complain(o, "no mount point given; usage: smokefs [options] "
-				   "[SEED[,SEED...]] MOUNTPOINT");
+		return options_complain(o, "no mount point given; usage: smokefs [options] "
+					   "[SEED[,SEED...]] MOUNTPOINT");
 	if (count > 2)
-		return complain(o,
+		return options_complain(o,
 			"'%.64s': one argument too many; seeds are separated by commas: "
 			"smokefs [options] [SEED[,SEED...]] MOUNTPOINT",
 			words[2]);
-	if (count == 2 && set_seeds(o, "SEED", words[0]) < 0)
+	if (count == 2 && setting_set_seeds(o, "SEED", words[0]) < 0)
 		return -EINVAL;
 	o->mountpoint = words[count - 1];
 	if (*o->mountpoint == '\0')
-		return complain(o, "the mount point is empty; name a directory");
+		return options_complain(o, "the mount point is empty; name a directory");
 	return 0;
 }
 
@@ -647,12 +325,12 @@ int options_parse(struct options *o, int argc, char **argv)
 	if (take_positionals(o, argc - optind, argv + optind) < 0)
 		return -EINVAL;
 	if (o->max_peers && o->min_peers > o->max_peers)
-		return complain(o,
+		return options_complain(o,
 			"--min-peers %u is more than --max-peers %u; raise the one or lower the "
 			"other (--max-peers 0: no limit)",
 			o->min_peers, o->max_peers);
 	if (!o->name[0])
-		default_name(o);
+		setting_default_name(o);
 	return OPTIONS_RUN;
 }
 

@@ -8,10 +8,9 @@
 
 #include "core/address.h"
 #include "core/limits.h"
+#include "fs/journal.h"
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
-enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
-enum log_target { LOG_TO_AUTO, LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_FILE };
 
 #define SEEDS_MAX	 64
 #define WAIT_SECONDS_MAX 86400
@@ -50,3 +49,7 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv);
 void options_fini(struct options *o);
 const char *options_usage(void);
+
+// Leaves one sentence in `error`, for the parts of options_parse(). Returns -EINVAL.
+__attribute__((format(printf, 2, 3))) int options_complain(
+	struct options *o, const char *format, ...);

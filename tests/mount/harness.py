@@ -606,7 +606,7 @@ class Lab:
 
     def popen_out(self, name):
         """A new file as the stdout of a program."""
-        return os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return open(self.path(name), 'wb', buffering=0)
 
     def run(self, command, seconds=20, code=0, **keys):
         """A program to its end: what it printed. Its stderr has to be empty."""
@@ -653,7 +653,7 @@ class Lab:
         self.read_reports(wrong)
         if wrong or not good:
             for node in self.nodes:
-                tail = slurp(node.log).splitlines()[-25:] if os.path.exists(node.log) else []
+                tail = slurp(node.log).splitlines()[-40:] if os.path.exists(node.log) else []
                 wrong += ['  | %s: %s' % (node.name, line) for line in tail]
         return wrong
 

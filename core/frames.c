@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// Every frame that arrives on a link goes through here to the module that it is for.
+#include <errno.h>
+
+#include "core/handshake.h"
+#include "core/node_inner.h"
+
+static int goodbye(struct node *node, struct link *link, const uint8_t *p, size_t n)
+{
+	struct frame_goodbye f;
+	int r = wire_get_goodbye(p, n, &f);
+	if (r < 0)
+		return r;
+	overlay_peers(node, f.contacts, f.count);
+	if (f.reason == GOODBYE_DROPPED)
+		overlay_hold(node, link);
+	if (f.reason == GOODBYE_VERSION || f.reason == GOODBYE_CLASH) {
+		node->counters.links_refused++;
+		NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s by=peer",
+			address_format(&link->remote).text, link->outgoing ? "out" : "in",
+			goodbye_name(f.reason));
+	}
+	link_kill(link, f.reason);
+	return 0;
+}
+
+static int pong(struct node *node, struct link *link, const uint8_t *p, size_t n)
+{
+	uint64_t token;
+	int r = wire_get_ping(p, n, &token);
+	if (r < 0 || link->ping_sent == 0 || token != link->ping_sent)
+		return r;
+	uint64_t sample = node->now - token;
+	sample = sample ? sample : 1;
+	// RFC 6298's gain.
+	link->rtt = link->rtt ? link->rtt - link->rtt / 8 + sample / 8 : sample;
+	link->ping_sent = 0;
+	return 0;
+}
+
+static int ping(struct link *link, const uint8_t *p, size_t n)
+{
+	uint64_t token;
+	int r = wire_get_ping(p, n, &token);
+	if (r < 0)
+		return r;
+	wire_put_ping(&link->control, FRAME_PONG, token);
+	link_touch(link);
+	return 0;
+}
+
+#define DECODE(kind)                       \
+	struct frame_##kind f;             \
+	int r = wire_get_##kind(p, n, &f); \
+	if (r < 0)                         \
+		return r;
+
+static int on_peers(struct node *node, const uint8_t *p, size_t n)
+{
+	DECODE(peers)
+	overlay_peers(node, f.contacts, f.count);
+	return 0;
+}
+
+static int on_rewire(struct node *node, struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(rewire)
+	overlay_rewire(node, link, &f);
+	return 0;
+}
+
+static int on_frontier(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(frontier)
+	return broadcast_frontier(link, &f);
+}
+
+static int on_position(struct link *link, uint8_t type, const uint8_t *p, size_t n)
+{
+	DECODE(position)
+	return type == FRAME_PULL ? broadcast_pull(link, &f) : broadcast_trimmed(link, &f);
+}
+
+static int on_batch(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(batch)
+	return broadcast_batch(link, &f);
+}
+
+static int on_chunk(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(chunk)
+	return broadcast_chunk(link, &f);
+}
+
+static int on_credit(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(credit)
+	return broadcast_credited(link, &f);
+}
+
+static int on_stream(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(stream)
+	if (f.channel != 0)
+		return -EPROTO;
+	r = stream_receive(link->stream, f.data, f.bytes);
+	if (r == -ENOMEM)
+		link_kill(link, GOODBYE_MEMORY);
+	return r == -EPROTO ? r : 0;
+}
+
+static int on_stream_credit(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(stream_credit)
+	if (f.channel != 0)
+		return -EPROTO;
+	r = stream_granted(link->stream, f.offset);
+	link_touch(link);
+	return r;
+}
+
+static int on_announce(struct node *node, struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(announce)
+	return announce_receive(node, link, &f);
+}
+
+static int frame_up(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
+{
+	switch (type) {
+	case FRAME_PING:
+		return ping(link, p, n);
+	case FRAME_PONG:
+		return pong(node, link, p, n);
+	case FRAME_PEERS:
+		return on_peers(node, p, n);
+	case FRAME_REWIRE:
+		return on_rewire(node, link, p, n);
+	case FRAME_FRONTIER:
+		return on_frontier(link, p, n);
+	case FRAME_PULL:
+	case FRAME_TRIMMED:
+		return on_position(link, type, p, n);
+	case FRAME_BATCH:
+		return on_batch(link, p, n);
+	case FRAME_CHUNK:
+		return on_chunk(link, p, n);
+	case FRAME_CREDIT:
+		return on_credit(link, p, n);
+	case FRAME_STREAM:
+		return on_stream(link, p, n);
+	case FRAME_STREAM_CREDIT:
+		return on_stream_credit(link, p, n);
+	case FRAME_ANNOUNCE:
+		return on_announce(node, link, p, n);
+	case FRAME_HELLO:
+	case FRAME_ACCEPT:
+		return -EPROTO;
+	}
+	node->counters.frames_unknown++; // of a newer version
+	return 0;
+}
+
+static int on_hello(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(hello)
+	return handshake_hello(link, &f);
+}
+
+static int dispatch(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
+{
+	if (type == FRAME_GOODBYE)
+		return goodbye(node, link, p, n);
+	if (link_up(link))
+		return frame_up(node, link, type, p, n);
+	if (link->state == LINK_STATE_GREETING && type == FRAME_HELLO)
+		return on_hello(link, p, n);
+	if (link->state != LINK_STATE_WAITING || type != FRAME_ACCEPT || n > 0)
+		return -EPROTO;
+	handshake_accepted(link);
+	return 0;
+}
+
+int node_frame(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
+{
+	int r = dispatch(node, link, type, p, n);
+	if (r == 0)
+		link_check(link);
+	return r;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// A lane: one source on one link. A cursor into the source's batches that says what to send
+// next, and the credit both ways.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/source.h"
+
+struct link;
+
+enum lane_receiving { LANE_IDLE, LANE_KEEP, LANE_DISCARD };
+
+struct lane {
+	struct source *source;
+	struct lane *ready_prev, *ready_next;
+	struct lane *due_prev, *due_next;
+	bool is_ready, is_due;
+	// Sending.
+	bool active;	      // the peer's place is known, its cursor holds what it has not got
+	struct batch *cursor; // next to send; NULL: at the head
+	bool begun;	      // its BATCH frame is sent
+	uint32_t offset;      // of its next chunk
+	uint64_t credit;      // bytes
+	uint64_t start;	      // where the peer begins, until its own word arrives
+	uint64_t peer_next;   // the peer has everything below
+	uint64_t blocked;     // since when there was no credit, 0: there is
+	// Receiving.
+	enum lane_receiving receiving;
+	uint64_t batch_next;  // sequence number after the batch that is arriving
+	uint32_t batch_left;  // bytes of it to come
+	uint64_t outstanding; // received and not credited back
+	uint64_t owed;	      // of these, what may be
+	uint64_t trimmed;     // the peer keeps nothing below, 0: it has not said so
+	bool pulling;	      // a PULL is on its way
+};
+
+// What the BATCH frame of a batch costs beside its bytes.
+static inline uint64_t lane_header_charge(uint32_t count)
+{
+	return (uint64_t)count * MESSAGE_CHARGE;
+}
+
+struct lane *lane_find(const struct link *link, const struct source *s);
+// Made when it is not there; NULL when memory is out.
+struct lane *lane_get(struct link *link, struct source *s);
+void lane_free_all(struct link *link);
+
+// Sending.
+//
+// After any change of its cursor or credit: ready, blocked for lack of credit, or idle.
+void lane_update(struct link *link, struct lane *lane);
+// Sends from `next` on; says so (TRIMMED) when that is not kept any more.
+void lane_seek(struct link *link, struct lane *lane, uint64_t next);
+// Gives up what the cursor holds; nothing is sent until the next lane_seek().
+void lane_release(struct link *link, struct lane *lane);
+// Encodes one frame of the lane whose turn it is into link->control. False: nothing to send.
+bool lane_output(struct link *link);
+
+// Receiving.
+//
+// Bytes whose room is free again.
+void lane_owe(struct link *link, struct lane *lane, uint64_t bytes);
+// Credit that is due, into link->control.
+void lane_credit(struct link *link);
+// Gives back small remainders on lanes that have fallen silent.
+void lane_settle_all(struct node *node);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// The source of this node: messages written here, gathered into batches, and the bounds on what
+// has not gone out yet.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/source.h"
+
+struct node;
+
+struct publisher {
+	struct source *own;
+	struct batch *open; // gathering, outside the log; its lengths and data grow
+	uint64_t open_until;
+	uint64_t published;		    // when the last message was
+	uint64_t held;			    // charge that links or readers hold
+	uint64_t unsent;		    // charge that no link has taken
+	bool waiting;			    // a writer was refused for lack of room
+	uint64_t lost_messages, lost_bytes; // unsent and trimmed, not yet reported
+};
+
+// 0; -EAGAIN, -EMSGSIZE, -ENOMEM.
+int publisher_publish(struct node *node, const void *data, size_t n);
+bool publisher_has_room(const struct node *node, size_t n);
+// Ends the gathering: what was gathered goes out. 0 or -ENOMEM.
+int publisher_flush(struct node *node);
+// A link has taken a batch whole.
+void publisher_sent(struct node *node, struct batch *b);
+// Logs what was trimmed unsent since the last call.
+void publisher_report(struct node *node);
+// Where a peer that does not know the source shall start: our own, at what nobody has taken yet.
+uint64_t publisher_frontier(const struct node *node, const struct source *s);

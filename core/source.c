@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// The table of sources.
+#include "core/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "core/node_inner.h"
+
+static bool forgettable(const struct node *node, const struct source *s)
+{
+	const struct link *link;
+	if (s == node->publisher.own || s->oldest || s->partial ||
+		node->now - s->active < RETAIN_TIME)
+		return false;
+	DL_FOREACH (node->links, link) {
+		const struct lane *lane = lane_find(link, s);
+		if (lane && (lane->outstanding || lane->credit != SOURCE_WINDOW))
+			return false;
+	}
+	return true;
+}
+
+// Forgets the source that has been silent for longest, if there is one that can be forgotten.
+static void source_evict(struct node *node)
+{
+	struct broadcast *b = &node->broadcast;
+	struct source *s, *next, *oldest = NULL;
+	struct link *link;
+
+	HASH_ITER (hh, b->sources, s, next)
+		if (forgettable(node, s) && (!oldest || s->active < oldest->active))
+			oldest = s;
+	if (!oldest)
+		return;
+	DL_FOREACH (node->links, link) {
+		free(lane_find(link, oldest));
+		if (oldest->slot < link->lane_count)
+			link->lanes[oldest->slot] = NULL;
+	}
+	HASH_DEL(b->sources, oldest);
+	b->slots[oldest->slot] = NULL;
+	free(oldest);
+}
+
+static int source_slot(struct broadcast *b)
+{
+	for (uint32_t i = 0; i < b->slot_count; i++)
+		if (!b->slots[i])
+			return (int)i;
+	uint32_t free_slot = b->slot_count;
+	uint32_t count = b->slot_count ? b->slot_count * 2 : 8;
+	struct source **slots = realloc(b->slots, count * sizeof *slots);
+	if (!slots)
+		return -ENOMEM;
+	memset(slots + b->slot_count, 0, (count - b->slot_count) * sizeof *slots);
+	b->slots = slots;
+	b->slot_count = count;
+	return (int)free_slot;
+}
+
+struct source *source_find(struct node *node, const struct source_key *key)
+{
+	struct source *s;
+	HASH_FIND(hh, node->broadcast.sources, key, sizeof *key, s);
+	return s;
+}
+
+// A source that starts at `next`; NULL when there are too many or memory is out.
+struct source *source_new(struct node *node, const struct source_key *key, uint64_t next)
+{
+	struct broadcast *b = &node->broadcast;
+	if (HASH_COUNT(b->sources) >= SOURCES_MAX)
+		source_evict(node);
+	if (HASH_COUNT(b->sources) >= SOURCES_MAX) {
+		node->counters.sources_refused++;
+		return NULL;
+	}
+	struct source *s = calloc(1, sizeof *s);
+	int slot = source_slot(b);
+	if (!s || slot < 0) {
+		free(s);
+		return NULL;
+	}
+	s->key = *key;
+	s->next = s->origin = next;
+	s->slot = (uint32_t)slot;
+	s->active = node->now;
+	b->slots[slot] = s;
+	HASH_ADD(hh, b->sources, key, sizeof s->key, s);
+	return s;
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// The daemon while it lives, from its started parts to its farewell. It neither starts its parts
+// nor takes them down: fs/main.c does.
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/ready.h"
+
+#define ANSWER_TIMEOUT 10.0 // seconds, for a new mount to answer
+
+// Stages.
+
+static void stop(struct daemon *d, enum exit_code code)
+{
+	if (d->stage == STAGE_STOPPING) {
+		ev_break(d->loop, EVBREAK_ALL);
+		return;
+	}
+	d->stage = STAGE_STOPPING;
+	d->code = code;
+	d->journal.terminal = false;
+	ready_notify("STOPPING=1");
+	net_stop_listening(&d->net);
+	node_stop(d->node);
+	session_end_calls(d->session);
+	ev_timer_stop(d->loop, &d->limit);
+	// node_stopped() keeps to this time by itself; the timer is for a loop that it cannot end.
+	ev_timer_set(&d->limit, (double)FAREWELL_TIME / SECOND + 0.1, 0.);
+	ev_timer_start(d->loop, &d->limit);
+}
+
+static void run(struct daemon *d)
+{
+	ev_timer_stop(d->loop, &d->limit);
+	// Pins no directory. Paths are absolute by now.
+	if (d->parent >= 0 && chdir("/") < 0)
+		journal_say(&d->journal, LEVEL_WARN, "/: %s", strerror(errno));
+	d->stage = STAGE_RUNNING;
+	d->journal.terminal = false;
+	journal_say(&d->journal, LEVEL_INFO,
+		"start id=%s name=%s address=%s mountpoint=%s version=%s state=%s",
+		id_format(&d->state.id).text, d->options.name, address_format(&d->address).text,
+		d->mountpoint, SMOKEFS_VERSION, d->state.ephemeral ? "-" : d->state_path);
+	ready_announce(d->parent);
+	d->parent = -1;
+}
+
+// The mount answers.
+static void run_or_wait(struct daemon *d)
+{
+	ev_timer_stop(d->loop, &d->limit);
+	if (!d->options.wait || node_peer_count(d->node) > 0) {
+		run(d);
+		return;
+	}
+	d->stage = STAGE_WAITING;
+	if (d->options.wait_time == 0)
+		return;
+	ev_timer_set(&d->limit, (double)d->options.wait_time / SECOND, 0.);
+	ev_timer_start(d->loop, &d->limit);
+}
+
+static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct daemon *d = w->data;
+
+	switch (d->stage) {
+	case STAGE_STARTING:
+		journal_say(
+			&d->journal, LEVEL_FATAL, "%s: the mount does not answer", d->mountpoint);
+		stop(d, CODE_MOUNT);
+		break;
+	case STAGE_WAITING:
+		journal_say(&d->journal, LEVEL_FATAL,
+			"--wait: no peer after %llu s; check that a seed runs and can be reached",
+			(unsigned long long)(d->options.wait_time / SECOND));
+		stop(d, CODE_SYSTEM);
+		break;
+	case STAGE_RUNNING:
+		break;
+	case STAGE_STOPPING:
+		ev_break(loop, EVBREAK_ALL);
+		break;
+	}
+}
+
+static void on_probed(struct ev_loop *loop, ev_io *w, int events)
+{
+	struct daemon *d = w->data;
+	int status = 0;
+
+	ev_io_stop(loop, w);
+	close(w->fd);
+	waitpid(d->probe, &status, 0);
+	if (d->stage != STAGE_STARTING)
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		run_or_wait(d);
+		return;
+	}
+	journal_say(&d->journal, LEVEL_FATAL, "%s: the mount does not answer: %s", d->mountpoint,
+		WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "the test was killed");
+	stop(d, CODE_MOUNT);
+}
+
+// A child looks, because this process must never touch its own mount.
+void daemon_session_ready(void *context)
+{
+	struct daemon *d = context;
+	int fd;
+
+	d->probe = mount_probe(d->mountpoint, &fd);
+	if (d->probe < 0) {
+		journal_say(&d->journal, LEVEL_FATAL, "fork: %s", strerror(-d->probe));
+		stop(d, CODE_SYSTEM);
+		return;
+	}
+	ev_io_init(&d->probed, on_probed, fd, EV_READ);
+	d->probed.data = d;
+	ev_io_start(d->loop, &d->probed);
+}
+
+void daemon_session_ended(void *context, int error)
+{
+	struct daemon *d = context;
+
+	if (d->stage == STAGE_STOPPING)
+		return;
+	if (error)
+		journal_say(&d->journal, LEVEL_FATAL, "%s: the connection to the kernel broke: %s",
+			d->mountpoint, strerror(-error));
+	else if (d->stage != STAGE_RUNNING)
+		journal_say(&d->journal, LEVEL_FATAL, "%s: unmounted before it was ready",
+			d->mountpoint);
+	stop(d, d->stage != STAGE_RUNNING ? CODE_MOUNT : error ? CODE_SYSTEM : CODE_CLEAN);
+}
+
+// Turns.
+
+static void on_turn_begins(struct ev_loop *loop, ev_check *w, int events)
+{
+	struct daemon *d = w->data;
+	ev_idle_stop(loop, &d->again);
+	node_advance(d->node, net_now(), net_wall());
+}
+
+static void on_turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
+{
+	struct daemon *d = w->data;
+
+	session_turn(d->session);
+	// What was sent made room for writers that wait, and they have something to send in turn.
+	if (net_flush(&d->net)) {
+		session_turn(d->session);
+		if (net_flush(&d->net))
+			ev_idle_start(loop, &d->again);
+	}
+	if (d->stage == STAGE_WAITING && node_peer_count(d->node) > 0)
+		run(d);
+	if (!node_stopped(d->node))
+		return;
+	if (d->stage != STAGE_STOPPING)
+		d->code = CODE_SYSTEM; // the node gave up by itself; its last event says why
+	ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_again(struct ev_loop *loop, ev_idle *w, int events)
+{
+}
+
+static void on_term(struct ev_loop *loop, ev_signal *w, int events)
+{
+	stop(w->data, CODE_CLEAN);
+}
+
+static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
+{
+	struct daemon *d = w->data;
+	journal_reopen(&d->journal);
+}
+
+void daemon_turn(struct daemon *d)
+{
+	ev_timer_init(&d->limit, on_limit, ANSWER_TIMEOUT, 0.);
+	d->limit.data = d;
+	ev_check_init(&d->turn_begins, on_turn_begins);
+	ev_set_priority(&d->turn_begins, EV_MAXPRI);
+	ev_prepare_init(&d->turn_ends, on_turn_ends);
+	ev_idle_init(&d->again, on_again);
+	ev_signal_init(&d->term, on_term, SIGTERM);
+	ev_signal_init(&d->interrupt, on_term, SIGINT);
+	ev_signal_init(&d->hangup, on_hangup, SIGHUP);
+	d->turn_begins.data = d->turn_ends.data = d;
+	d->term.data = d->interrupt.data = d->hangup.data = d;
+	ev_check_start(d->loop, &d->turn_begins);
+	ev_prepare_start(d->loop, &d->turn_ends);
+	ev_signal_start(d->loop, &d->term);
+	ev_signal_start(d->loop, &d->interrupt);
+	ev_signal_start(d->loop, &d->hangup);
+	ev_timer_start(d->loop, &d->limit);
+	ev_run(d->loop, 0);
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The daemon: its parts, the stages of its life, and the turns of its loop.
+#pragma once
+
+#include <ev.h>
+#include <limits.h>
+#include <sys/types.h>
+
+#include "core/net.h"
+#include "core/node.h"
+#include "core/state.h"
+#include "fs/journal.h"
+#include "fs/mount.h"
+#include "fs/options.h"
+#include "fs/session.h"
+
+enum exit_code {
+	CODE_CLEAN = 0,
+	CODE_USAGE = 1,
+	CODE_SYSTEM = 2,
+	CODE_INTERNAL = 4,
+	CODE_MOUNT = 32,
+};
+
+// STARTING -> WAITING (with --wait) -> RUNNING -> STOPPING; any of them -> STOPPING.
+enum stage { STAGE_STARTING, STAGE_WAITING, STAGE_RUNNING, STAGE_STOPPING };
+
+struct daemon {
+	struct options options;
+	char mountpoint[PATH_MAX];
+	char state_path[PATH_MAX];
+	struct journal journal;
+	struct state state;
+	struct address address;
+	struct ev_loop *loop;
+	struct net net;
+	struct node *node;
+	struct session *session;
+	struct mount_helper helper;
+	int parent; // for ready_announce()
+	pid_t probe;
+	enum stage stage;
+	enum exit_code code;
+	ev_check turn_begins;
+	ev_prepare turn_ends;
+	ev_idle again; // active: the next turn does not wait
+	ev_signal term, interrupt, hangup;
+	ev_timer limit; // of the stage
+	ev_io probed;
+};
+
+// Turns the loop until the daemon has come to its end, which leaves `code`. Every part has been
+// started, and all are left for the caller to take down.
+void daemon_turn(struct daemon *d);
+// For struct session_config; the context is the daemon.
+void daemon_session_ready(void *context);
+void daemon_session_ended(void *context, int error);

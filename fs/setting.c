@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT
+// The settings: how each value is read, and what it may be. Nothing here touches the network or a
+// file, but for an address with a subnet, which asks for the interfaces.
+#include "fs/setting.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/net.h"
+
+// The number, or -EINVAL. Nine digits fit into any long.
+static long parse_number(struct options *o, const char *shown, const char *value, const char *unit,
+	long low, long high)
+{
+	char *end;
+	long n = 0;
+	bool digits = isdigit((unsigned char)*value) && strlen(value) < 10;
+
+	if (digits)
+		n = strtol(value, &end, 10);
+	if (!digits || *end || n < low || n > high)
+		return options_complain(o, "%s: '%.64s' is not a number from %ld to %ld%s", shown,
+			value, low, high, unit);
+	return n;
+}
+
+// Addresses and seeds.
+
+static int refuse_remote(struct options *o, const char *shown, const char *value)
+{
+	return options_complain(o,
+		"%s: '%.256s': links are not authenticated yet: only loopback addresses "
+		"(127.0.0.0/8, ::1) can be used",
+		shown, value);
+}
+
+static int set_subnet(struct options *o, const char *shown, const char *value, const char *slash)
+{
+	char host[ADDRESS_TEXT];
+	struct address subnet;
+	long bits;
+	size_t n = (size_t)(slash - value);
+
+	if (n >= sizeof host)
+		return options_complain(
+			o, "%s: '%.64s' is not a subnet; write 127.0.0.1/8", shown, value);
+	memcpy(host, value, n);
+	host[n] = '\0';
+	if (address_parse_host(&subnet, host, o->address.port) < 0)
+		return options_complain(
+			o, "%s: '%.64s' is not an IP address; write 127.0.0.1/8", shown, host);
+	bits = parse_number(
+		o, shown, slash + 1, " bits of a subnet", 0, subnet.family == 6 ? 128 : 32);
+	if (bits < 0)
+		return -EINVAL;
+	if (net_find_interface(&o->address, &subnet, (unsigned)bits) < 0)
+		return options_complain(o,
+			"%s: no interface of this machine has an address in %.64s; see 'ip address'",
+			shown, value);
+	return 0;
+}
+
+static int set_address(struct options *o, const char *shown, const char *value)
+{
+	const char *slash = strchr(value, '/');
+
+	if (slash) {
+		if (set_subnet(o, shown, value, slash) < 0)
+			return -EINVAL;
+	} else if (address_parse_host(&o->address, value, o->address.port) < 0) {
+		return options_complain(o,
+			"%s: '%.64s' is not an IP address or subnet; write 127.0.0.1, ::1 or "
+			"127.0.0.1/8, and the port with --port",
+			shown, value);
+	}
+	return address_is_loopback(&o->address) ? 0 : refuse_remote(o, shown, value);
+}
+
+static int set_port(struct options *o, const char *shown, const char *value)
+{
+	long n = parse_number(o, shown, value, "", 1, UINT16_MAX);
+	if (n < 0)
+		return -EINVAL;
+	o->address.port = (uint16_t)n;
+	return 0;
+}
+
+// Labels of letters, digits and inner dashes; a name whose last label is a number is a mistyped
+// IPv4 address.
+static bool is_host_name(const char *host)
+{
+	const char *label = host, *p;
+
+	for (p = host; *p; p++) {
+		if (*p == '.') {
+			if (p == label || p[-1] == '-')
+				return false;
+			label = p + 1;
+		} else if (!isalnum((unsigned char)*p) && *p != '_' && (*p != '-' || p == label)) {
+			return false;
+		}
+	}
+	if (p == label && p != host)
+		return label - 1 != host; // a dot at the end means an absolute name
+	return p != label && p[-1] != '-' && strspn(label, "0123456789") != (size_t)(p - label);
+}
+
+static int add_seed(struct options *o, const char *shown, const char *text)
+{
+	struct seed *seed = &o->seeds[o->seed_count];
+	struct address a;
+
+	if (strcmp(text, "none") == 0)
+		return 0;
+	if (o->seed_count == SEEDS_MAX)
+		return options_complain(
+			o, "%s: more than %d seeds; a few are enough", shown, SEEDS_MAX);
+	if (address_split(text, seed->host, &seed->port, false) < 0)
+		return options_complain(o,
+			"%s: '%.256s' is not a seed; write host:port, [IPv6]:port or none", shown,
+			text);
+	if (address_parse_host(&a, seed->host, seed->port) < 0) {
+		if (!is_host_name(seed->host))
+			return options_complain(o,
+				"%s: '%.256s' is neither an address nor a host name", shown,
+				seed->host);
+	} else if (!address_is_loopback(&a)) {
+		return refuse_remote(o, shown, text);
+	}
+	o->seed_count++;
+	return 0;
+}
+
+int setting_set_seeds(struct options *o, const char *shown, const char *value)
+{
+	char text[HOST_MAX + 16];
+
+	for (;;) {
+		size_t n = strcspn(value, ",");
+		if (n >= sizeof text)
+			return options_complain(
+				o, "%s: '%.64s...' is too long for a host name", shown, value);
+		memcpy(text, value, n);
+		text[n] = '\0';
+		if (add_seed(o, shown, text) < 0)
+			return -EINVAL;
+		if (value[n] == '\0')
+			return 0;
+		value += n + 1;
+	}
+}
+
+// The other settings.
+
+static int set_min_peers(struct options *o, const char *shown, const char *value)
+{
+	long n = parse_number(o, shown, value, "", 0, PEERS_BOUND);
+	if (n < 0)
+		return -EINVAL;
+	o->min_peers = (uint32_t)n;
+	return 0;
+}
+
+static int set_max_peers(struct options *o, const char *shown, const char *value)
+{
+	long n = parse_number(o, shown, value, " (0: no limit)", 0, PEERS_BOUND);
+	if (n < 0)
+		return -EINVAL;
+	o->max_peers = (uint32_t)n;
+	return 0;
+}
+
+static int set_ping_timeout(struct options *o, const char *shown, const char *value)
+{
+	long n = parse_number(o, shown, value, " milliseconds", PING_TIMEOUT_MIN / MILLISECOND,
+		PING_TIMEOUT_MAX / MILLISECOND);
+	if (n < 0)
+		return -EINVAL;
+	o->ping_timeout = (uint64_t)n * MILLISECOND;
+	return 0;
+}
+
+static bool is_name_byte(char c)
+{
+	return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';
+}
+
+static int set_name(struct options *o, const char *shown, const char *value)
+{
+	size_t n = strlen(value);
+	bool valid = n > 0 && n <= NAME_MAX_LENGTH && isalnum((unsigned char)value[0]);
+
+	for (size_t i = 0; valid && i < n; i++)
+		valid = is_name_byte(value[i]);
+	if (!valid)
+		return options_complain(o,
+			"%s: '%.80s' is not a name; use up to %d letters, digits, '.', '_' and '-', "
+			"and begin with a letter or digit",
+			shown, value, NAME_MAX_LENGTH);
+	memcpy(o->name, value, n + 1);
+	return 0;
+}
+
+void setting_default_name(struct options *o)
+{
+	char host[HOST_MAX + 1] = "";
+	const char *from = host;
+	size_t n = 0;
+
+	if (gethostname(host, sizeof host - 1) < 0)
+		host[0] = '\0';
+	while (*from && !isalnum((unsigned char)*from))
+		from++;
+	for (; *from && n < NAME_MAX_LENGTH; from++)
+		o->name[n++] = is_name_byte(*from) ? *from : '-';
+	o->name[n] = '\0';
+	if (n == 0)
+		snprintf(o->name, sizeof o->name, "node");
+}
+
+static int set_state(struct options *o, const char *shown, const char *value)
+{
+	if (*value == '\0')
+		return options_complain(o, "%s: needs the path of a directory", shown);
+	o->state = value;
+	return 0;
+}
+
+static int set_log_level(struct options *o, const char *shown, const char *value)
+{
+	static const char *const names[] = {
+		[LEVEL_TRACE] = "trace",
+		[LEVEL_DEBUG] = "debug",
+		[LEVEL_INFO] = "info",
+		[LEVEL_WARN] = "warn",
+		[LEVEL_ERROR] = "error",
+		[LEVEL_FATAL] = "fatal",
+	};
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strcmp(value, names[i]) != 0)
+			continue;
+		o->log_level = (enum log_level)i;
+		return 0;
+	}
+	return options_complain(o,
+		"%s: '%.64s' is not one of trace, debug, info, warn, error and fatal", shown,
+		value);
+}
+
+static int set_log(struct options *o, const char *shown, const char *value)
+{
+	if (*value == '\0')
+		return options_complain(
+			o, "%s: needs auto, stderr, syslog or the path of a file", shown);
+	o->log_file = NULL;
+	if (strcmp(value, "auto") == 0) {
+		o->log_target = LOG_TO_AUTO;
+	} else if (strcmp(value, "stderr") == 0) {
+		o->log_target = LOG_TO_STDERR;
+	} else if (strcmp(value, "syslog") == 0) {
+		o->log_target = LOG_TO_SYSLOG;
+	} else {
+		o->log_target = LOG_TO_FILE;
+		o->log_file = value;
+	}
+	return 0;
+}
+
+static int set_wait(struct options *o, const char *shown, const char *value)
+{
+	long n = value ? parse_number(o, shown, value, " seconds", 1, WAIT_SECONDS_MAX) : 0;
+	if (n < 0)
+		return -EINVAL;
+	o->wait = true;
+	o->wait_time = (uint64_t)n * SECOND;
+	return 0;
+}
+
+static int set_foreground(struct options *o, const char *shown, const char *value)
+{
+	o->foreground = true;
+	return 0;
+}
+
+static int set_debug(struct options *o, const char *shown, const char *value)
+{
+	o->debug = o->foreground = true;
+	return 0;
+}
+
+static int set_help(struct options *o, const char *shown, const char *value)
+{
+	if (o->outcome == OPTIONS_RUN)
+		o->outcome = OPTIONS_HELP;
+	return 0;
+}
+
+static int set_version(struct options *o, const char *shown, const char *value)
+{
+	if (o->outcome == OPTIONS_RUN)
+		o->outcome = OPTIONS_VERSION;
+	return 0;
+}
+
+const struct setting settings[] = {
+	{ "address", 'a', VALUE_REQUIRED, set_address },
+	{ "port", 'p', VALUE_REQUIRED, set_port },
+	{ "seed", 's', VALUE_REQUIRED, setting_set_seeds, .alias = "seeds" },
+	{ "min-peers", 0, VALUE_REQUIRED, set_min_peers, .alias = "minPeerNo" },
+	{ "max-peers", 0, VALUE_REQUIRED, set_max_peers, .alias = "maxPeerNo" },
+	{ "ping-timeout", 0, VALUE_REQUIRED, set_ping_timeout, .alias = "pingTimeout" },
+	{ "name", 0, VALUE_REQUIRED, set_name },
+	{ "state", 0, VALUE_REQUIRED, set_state },
+	{ "log-level", 0, VALUE_REQUIRED, set_log_level },
+	{ "log", 0, VALUE_REQUIRED, set_log },
+	{ "wait", 0, VALUE_OPTIONAL, set_wait },
+	{ "foreground", 'f', VALUE_NONE, set_foreground },
+	{ "debug", 'd', VALUE_NONE, set_debug },
+	{ "help", 'h', VALUE_NONE, set_help, .command_line = true },
+	{ "version", 'V', VALUE_NONE, set_version, .command_line = true },
+};

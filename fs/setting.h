@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// The settings of the daemon: how each is called, and how its value gets into struct options.
+#pragma once
+
+#include <stdbool.h>
+
+#include "fs/options.h"
+
+#define SETTING_COUNT 15
+
+enum setting_value { VALUE_NONE, VALUE_REQUIRED, VALUE_OPTIONAL };
+
+// `shown` is the setting as the user spelt it, `value` may be NULL only for VALUE_NONE and
+// VALUE_OPTIONAL. A value may be pointed into until options_fini(). 0, or -EINVAL after
+// options_complain().
+typedef int setting_set(struct options *o, const char *shown, const char *value);
+
+struct setting {
+	const char *name;
+	char letter; // or 0
+	enum setting_value value;
+	setting_set *set;
+	const char *alias; // within -o only
+	bool command_line; // not within -o
+};
+
+extern const struct setting settings[SETTING_COUNT];
+
+// The positional list of seeds is set like the setting is.
+setting_set setting_set_seeds;
+// The host name, as far as it can be the name of a node.
+void setting_default_name(struct options *o);
