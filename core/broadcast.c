@@ -30,6 +30,13 @@ static void pull_from_all(struct node *node, struct source *s, const struct link
 			send_pull(link, s);
 }
 
+static void note_missing(struct node *node, struct source *s)
+{
+	if (!s->missing_since)
+		s->missing_since = node->now;
+	node->broadcast.missing = true;
+}
+
 // What has come of a batch is given up and given back; the rest of it will be discarded.
 static void partial_drop(struct node *node, struct source *s)
 {
@@ -41,6 +48,7 @@ static void partial_drop(struct node *node, struct source *s)
 		lane->receiving = LANE_DISCARD;
 		lane_owe(link, lane, lane_header_charge(s->partial->count) + s->partial_bytes);
 	}
+	node->broadcast.partial_bytes -= s->partial->bytes;
 	batch_free(s->partial);
 	s->partial = NULL;
 }
@@ -177,21 +185,34 @@ static bool pressed(const struct node *node)
 	return false;
 }
 
-// A link that grants nothing holds everybody up: it goes.
+static void cut_loose(struct node *node, struct link *link)
+{
+	node->counters.links_slow++;
+	NODE_EVENT(node, "slow", "id=%s addr=%s", id_format(&link->id).text,
+		address_format(&link->remote).text);
+	link_close(link, GOODBYE_SLOW);
+}
+
+// A link that grants nothing holds everybody up: it goes. So does the last of all when more is
+// held than there may be.
 static void police_links(struct node *node)
 {
-	struct link *link;
+	struct link *link, *last = NULL;
+	uint64_t lowest = UINT64_MAX;
+
 	DL_FOREACH (node->links, link)
 		for (uint32_t i = 0; link_up(link) && i < link->lane_count; i++) {
 			struct lane *lane = link->lanes[i];
-			if (!lane || !lane->blocked ||
-				node->now - lane->blocked < LINK_STALL_TIMEOUT)
-				continue;
-			node->counters.links_slow++;
-			NODE_EVENT(node, "slow", "id=%s addr=%s", id_format(&link->id).text,
-				address_format(&link->remote).text);
-			link_close(link, GOODBYE_SLOW);
+			if (lane && lane->blocked &&
+				node->now - lane->blocked >= LINK_STALL_TIMEOUT)
+				cut_loose(node, link);
+			else if (lane && lane->cursor && lane->cursor->index < lowest) {
+				lowest = lane->cursor->index;
+				last = link;
+			}
 		}
+	if (last && link_up(last) && node->log.held > LOG_BYTES)
+		cut_loose(node, last);
 }
 
 static void declare_gap(struct node *node, struct source *s)
@@ -205,8 +226,10 @@ static void declare_gap(struct node *node, struct source *s)
 			to = lane->trimmed;
 	}
 	s->missing_since = 0;
-	if (to == 0)
+	if (to == 0) {
+		pull_from_all(node, s, NULL);
 		return;
+	}
 	node->counters.messages_missed += to - s->next;
 	NODE_EVENT(node, "gap", "source=%s from=%" PRIu64 " to=%" PRIu64,
 		id_format(&s->key.id).text, s->next, to - 1);
@@ -377,8 +400,7 @@ int broadcast_trimmed(struct link *link, const struct frame_position *f)
 	lane->pulling = false;
 	lane->trimmed = f->next;
 	if (!s->missing_since) {
-		s->missing_since = node->now;
-		node->broadcast.missing = true;
+		note_missing(node, s);
 		pull_from_all(node, s, link);
 	}
 	struct link *l;
@@ -412,9 +434,15 @@ static enum lane_receiving receive_as(
 		return LANE_DISCARD;
 	}
 	partial_drop(node, s);
-	struct batch *b = batch_new(s, f->first, f->count, f->bytes);
-	if (!b)
+	struct batch *b = node->broadcast.partial_bytes + f->bytes <= PARTIAL_BYTES
+				  ? batch_new(s, f->first, f->count, f->bytes)
+				  : NULL;
+	if (!b) {
+		// Asked for again when time is up, or sooner, when the next one shows the hole.
+		note_missing(node, s);
 		return LANE_DISCARD;
+	}
+	node->broadcast.partial_bytes += f->bytes;
 	b->count = f->count;
 	b->bytes = f->bytes;
 	b->from = link->serial;
@@ -481,6 +509,7 @@ static void batch_complete(struct link *link, struct lane *lane)
 	size_t charge = batch_charge(batch);
 
 	s->partial = NULL;
+	node->broadcast.partial_bytes -= batch->bytes;
 	s->missing_since = 0;
 	if (broadcast_append(node, batch) < 0) {
 		// No memory to keep it: given back, and asked for again.

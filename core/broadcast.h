@@ -19,7 +19,8 @@ struct broadcast {
 	bool joined; // has exchanged frontiers once
 	uint64_t police_next;
 	uint64_t settle_next;
-	bool missing; // some source has a range missing
+	size_t partial_bytes; // of batches that are being received
+	bool missing;	      // some source has a range missing
 };
 
 int broadcast_init(struct node *node);

@@ -158,7 +158,12 @@ static int frame_up(struct node *node, struct link *link, uint8_t type, const ui
 	case FRAME_ACCEPT:
 		return -EPROTO;
 	}
-	node->counters.frames_unknown++; // of a newer version
+	// Of a newer version: skipped, and said once.
+	node->counters.frames_unknown++;
+	if (!link->unknown_reported)
+		NODE_EVENT(node, "refused", "id=%s addr=%s reason=unknown-frame type=%u",
+			id_format(&link->id).text, address_format(&link->remote).text, type);
+	link->unknown_reported = true;
 	return 0;
 }
 

@@ -34,7 +34,9 @@
 #define PUBLISH_WINDOW (2 * MIB)
 // Alone, a writer parks when this much waits unsent: half of what is retained.
 #define UNSENT_BYTES (RETAIN_BYTES / 2)
-#define SOURCES_MAX  16384
+// Batches that are being received, of all sources.
+#define PARTIAL_BYTES (64 * MIB)
+#define SOURCES_MAX   16384
 
 // A reader that keeps others waiting has this long to move at STALL_RATE.
 #define STALL_TIMEOUT	(3 * SECOND)
