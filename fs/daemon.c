@@ -184,7 +184,7 @@ static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 	journal_reopen(&d->journal);
 }
 
-void daemon_turn(struct daemon *d)
+void daemon_live(struct daemon *d)
 {
 	ev_timer_init(&d->limit, on_limit, ANSWER_TIMEOUT, 0.);
 	d->limit.data = d;

@@ -51,7 +51,7 @@ struct daemon {
 
 // Turns the loop until the daemon has come to its end, which leaves `code`. Every part has been
 // started, and all are left for the caller to take down.
-void daemon_turn(struct daemon *d);
+void daemon_live(struct daemon *d);
 // For struct session_config; the context is the daemon.
 void daemon_session_ready(void *context);
 void daemon_session_ended(void *context, int error);

@@ -2,7 +2,6 @@
 // Starts the parts of the daemon in their order, lets it live, and takes everything down again.
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -268,7 +267,7 @@ static enum exit_code serve(struct daemon *d)
 {
 	d->code = start(d);
 	if (d->code == CODE_CLEAN)
-		daemon_turn(d);
+		daemon_live(d);
 	finish(d);
 	return d->code;
 }

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -322,3 +323,5 @@ const struct setting settings[] = {
 	{ "help", 'h', VALUE_NONE, set_help, .command_line = true },
 	{ "version", 'V', VALUE_NONE, set_version, .command_line = true },
 };
+
+_Static_assert(sizeof settings / sizeof settings[0] == SETTING_COUNT, "setting.h counts them");

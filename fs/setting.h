@@ -24,7 +24,7 @@ struct setting {
 	bool command_line; // not within -o
 };
 
-extern const struct setting settings[SETTING_COUNT];
+extern const struct setting settings[]; // SETTING_COUNT of them
 
 // The positional list of seeds is set like the setting is.
 setting_set setting_set_seeds;
