@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "core/limits.h"
+#include "core/net.h"
 #include "fs/text.h"
 #include "fs/watch.h"
 
@@ -286,6 +288,14 @@ bool handle_is_behind(const struct handle *h)
 	return false;
 }
 
+// Is this write the only one for now? Then it leaves before the reply, which would give the
+// processor to its writer first. Whoever writes again at once, or together with others, is served
+// better by what a whole turn gathers.
+static bool is_alone(const struct handles *set)
+{
+	return set->flush && set->lone && node_now(set->node) - set->answered >= BATCH_IDLE;
+}
+
 static void write_or_park(
 	struct handle *h, fuse_req_t req, const uint8_t *data, size_t size, int flags)
 {
@@ -304,7 +314,11 @@ static void write_or_park(
 			return;
 		}
 	}
+	if (done && is_alone(h->set))
+		h->set->flush(h->set->flush_context);
 	call_reply_written(req, done, error);
+	if (h->set->lone)
+		h->set->answered = net_now();
 }
 
 // Waits with O_NONBLOCK, too: a second write could not take up the dial of the first.

@@ -35,6 +35,10 @@ struct handles {
 	struct handle *watched; // those with `poll`
 	struct calls calls;
 	bool stopping;
+	bool lone;		      // the first request of this turn
+	uint64_t answered;	      // when the last write of that kind was, in node time
+	void (*flush)(void *context); // sends what was written, NULL: nobody does
+	void *flush_context;
 	uint32_t count;
 };
 

@@ -63,6 +63,26 @@ static ssize_t print_line(struct journal *j, const char *line)
 	return write(j->fd, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
+static ssize_t write_line(struct journal *j, int priority, const char *line)
+{
+	return j->target == LOG_TO_SYSLOG ? send_line(j, priority, line) : print_line(j, line);
+}
+
+// Whoever reads again learns how much was not written meanwhile.
+static bool report_lost(struct journal *j)
+{
+	char line[64];
+
+	if (j->lost == 0)
+		return true;
+	snprintf(
+		line, sizeof line, "%llu lines of this log were lost", (unsigned long long)j->lost);
+	if (write_line(j, LOG_WARNING, line) < 0)
+		return false;
+	j->lost = 0;
+	return true;
+}
+
 static void take_line(struct journal *j, enum log_level level, const char *line)
 {
 	static const int priorities[] = {
@@ -73,13 +93,11 @@ static void take_line(struct journal *j, enum log_level level, const char *line)
 		[LEVEL_ERROR] = LOG_ERR,
 		[LEVEL_FATAL] = LOG_CRIT,
 	};
-	ssize_t n;
 
 	if (level < j->level || j->fd < 0)
 		return;
-	n = j->target == LOG_TO_SYSLOG ? send_line(j, priorities[level], line)
-				       : print_line(j, line);
-	j->lost += n < 0;
+	if (!report_lost(j) || write_line(j, priorities[level], line) < 0)
+		j->lost++;
 }
 
 static enum log_level event_level(const char *name, size_t n)

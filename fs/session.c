@@ -98,6 +98,7 @@ static void on_device(struct ev_loop *loop, ev_io *io, int events)
 			session_over(s, s->error ? s->error : n);
 			return;
 		}
+		s->ops.handles.lone = i == 0;
 		fuse_session_process_buf(s->fuse, &s->request);
 		if (s->ops.agreed && !s->ready) {
 			s->ready = true;
@@ -169,6 +170,8 @@ int session_new(struct session **session, const struct session_config *config, s
 	s->node = node;
 	s->loop = loop;
 	ops_init(&s->ops, node);
+	s->ops.handles.flush = config->flush;
+	s->ops.handles.flush_context = config->context;
 
 	int r = make_fuse(s, config);
 	if (r == 0)

@@ -17,6 +17,8 @@ struct session_config {
 	void (*ready)(void *context); // the kernel and we have agreed (FUSE INIT): the mount answers
 	// The session is over: unmounted (error 0) or broken (-errno). Called once, from the loop.
 	void (*ended)(void *context, int error);
+	// Sends at once what the network has to send. NULL: it all waits for the end of the turn.
+	void (*flush)(void *context);
 };
 
 // Mounts. 0 or -errno; libfuse has said why on stderr.
