@@ -106,6 +106,24 @@ int address_parse(struct address *a, const char *text)
 	return 0;
 }
 
+bool address_host_plausible(const char *host)
+{
+	static const char digits[] = "0123456789", other[] = "-_.";
+	size_t n = strlen(host);
+	if (n == 0 || n > HOST_MAX || strstr(host, "..") || *host == '.' || *host == '-')
+		return false;
+	for (const char *c = host; *c; c++)
+		if (!((*c | 32) >= 'a' && (*c | 32) <= 'z') && !strchr(digits, *c) &&
+			!strchr(other, *c))
+			return false;
+	if (host[n - 1] == '.')
+		n--;
+	size_t label = n;
+	while (label > 0 && host[label - 1] != '.')
+		label--;
+	return strspn(host + label, digits) < n - label;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
 	return a->family == b->family && a->port == b->port &&

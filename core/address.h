@@ -29,5 +29,8 @@ int address_parse_host(struct address *a, const char *host, uint16_t port);
 // Splits "host:port" or "[v6]:port" into host (without brackets, HOST_MAX + 1 bytes) and port
 // (0: none given, when `port_optional`). 0 or -EINVAL.
 int address_split(const char *text, char *host, uint16_t *port, bool port_optional);
+// Could it be a host's name? Letters, digits, '-', '_' and '.', and not something that is meant
+// to be a number: 300.1.1.1 is a wrong address and not a name.
+bool address_host_plausible(const char *host);
 bool address_equal(const struct address *a, const struct address *b);
 bool address_is_loopback(const struct address *a);

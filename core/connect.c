@@ -40,6 +40,8 @@ int64_t node_connect(struct node *node, const char *host, uint16_t port)
 		DL_FOREACH (node->links, link)
 			if (link_up(link) && (address_equal(&link->address, &literal)))
 				return -EEXIST;
+	} else if (!address_host_plausible(host)) {
+		return -EINVAL;
 	}
 	if (node->config.max_peers && overlay_count(node) >= node->config.max_peers)
 		return -EUSERS;

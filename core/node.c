@@ -73,24 +73,6 @@ void node_free(struct node *node)
 	free(node);
 }
 
-void node_stop(struct node *node)
-{
-	if (node->stopping)
-		return;
-	node->stopping = true;
-	node->stop_deadline = node->now + FAREWELL_TIME;
-	while (node->dials)
-		dial_cancel(node, node->dials);
-	announce_send(node, ANNOUNCE_LEAVE, NULL, 0);
-	NODE_EVENT(node, "stop", "peers=%zu", node->up_count);
-	node_reap(node);
-}
-
-bool node_stopped(const struct node *node)
-{
-	return node->stopping && !node->links;
-}
-
 // Stopping: a link goes when what was promised over it is on its way, or when time is up.
 static void take_leave(struct node *node)
 {
@@ -101,6 +83,25 @@ static void take_leave(struct node *node)
 		if (!busy || node->now >= node->stop_deadline)
 			link_close(link, GOODBYE_SHUTDOWN);
 	}
+}
+
+void node_stop(struct node *node)
+{
+	if (node->stopping)
+		return;
+	node->stopping = true;
+	node->stop_deadline = node->now + FAREWELL_TIME;
+	while (node->dials)
+		dial_cancel(node, node->dials);
+	announce_send(node, ANNOUNCE_LEAVE, NULL, 0);
+	NODE_EVENT(node, "stop", "peers=%zu", node->up_count);
+	take_leave(node);
+	node_reap(node);
+}
+
+bool node_stopped(const struct node *node)
+{
+	return node->stopping && !node->links;
 }
 
 static void start(struct node *node)
@@ -257,8 +258,9 @@ size_t node_output(struct node *node, struct link *link, const uint8_t **bytes)
 
 void node_sent(struct node *node, struct link *link, size_t n)
 {
-	(void)node;
 	link_sent(link, n);
+	if (node->stopping)
+		take_leave(node);
 }
 
 void link_set_socket(struct link *link, void *socket)

@@ -10,11 +10,12 @@
 struct session;
 
 struct session_config {
-	const char *mountpoint;   // absolute
+	const char *mountpoint;	   // absolute
 	const char *mount_options; // for mount(8): "rw,nodev,allow_other", or NULL
-	bool debug;               // libfuse's own trace on stderr
+	bool debug;		   // libfuse's own trace on stderr
 	void *context;
-	void (*ready)(void *context); // the kernel and we have agreed (FUSE INIT): the mount answers
+	void (*ready)(
+		void *context); // the kernel and we have agreed (FUSE INIT): the mount answers
 	// The session is over: unmounted (error 0) or broken (-errno). Called once, from the loop.
 	void (*ended)(void *context, int error);
 	// Sends at once what the network has to send. NULL: it all waits for the end of the turn.

@@ -69,19 +69,21 @@ static pid_t start_measuring(struct place *place, bool quick, const sigset_t *bl
 	_exit(figures_run(place, quick) < 0 ? CODE_ERROR : EXIT_SUCCESS);
 }
 
-// Until it ends, or somebody wants us to. The exit code.
+// Until it ends, or somebody wants us to. The exit code. It is left to be waited for, so that its
+// number stays its own.
 static int await(pid_t measuring, const struct place *place, const sigset_t *signals)
 {
 	siginfo_t info;
-	int status;
 
 	for (;;) {
 		if (sigwaitinfo(signals, &info) < 0)
 			continue;
 		if (info.si_signo != SIGCHLD)
 			return 128 + info.si_signo;
-		if (waitpid(measuring, &status, WNOHANG) == measuring)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : CODE_ERROR;
+		info.si_pid = 0;
+		waitid(P_PID, (id_t)measuring, &info, WEXITED | WNOHANG | WNOWAIT);
+		if (info.si_pid == measuring)
+			return info.si_code == CLD_EXITED ? info.si_status : CODE_ERROR;
 		for (int i = 0; i < PLACE_NODES; i++)
 			if (waitpid(place->nodes[i], NULL, WNOHANG) == place->nodes[i]) {
 				fprintf(stderr, "bench: a node has ended\n");
@@ -101,7 +103,7 @@ static int run(const struct arguments *a)
 	if (pid > 0) {
 		code = await(pid, &place, &signals);
 		kill(-pid, SIGKILL);
-		kill(pid, SIGKILL);
+		kill(pid, SIGKILL); // it may not lead its group yet
 	} else {
 		fprintf(stderr, "bench: %s\n", strerror(r < 0 ? -r : errno));
 	}

@@ -114,6 +114,7 @@ def order_of_lines(lab):
     equal(a.peers(), {c.id}, 'peers')
     names = [(e.name, e.id) for e in a.events() if e.name in ('add', 'remove')]
     equal(names, [('add', b.id), ('add', c.id), ('remove', b.id)], 'events')
+    until(lambda: a.id not in b.peers(), 5, 'drop')
     # The bytes before the first line that fails.
     text = '# fine\nconnect %s\ndrop %s\n' % (b.address, c.id)
     put(b.path('ctl'), '# nothing\n')
@@ -127,6 +128,7 @@ def order_of_lines(lab):
     # A prefix is enough where it is unique; carriage returns do no harm.
     equal(command(a, 'drop %s\r\n' % b.id[:8]), 15, 'drop by prefix')
     equal(a.peers(), set(), 'peers')
+    until(lambda: a.id not in c.peers(), 5, 'drop')
     # O_NONBLOCK waits, too: the next write could not take it up.
     equal(command(a, connect_c, NONBLOCK), len(connect_c), 'a dial with O_NONBLOCK')
     equal(a.peers(), {c.id}, 'peers')
@@ -405,6 +407,7 @@ def one_event_per_line(lab):
     a, b = lab.pair()
     for _ in range(3):
         command(a, 'drop %s\n' % b.id)
+        until(lambda: not b.peers(), 5, 'drop')
         command(a, 'connect %s\n' % b.address)
     lines = a.read('events').splitlines()
     events = [parse_event(line) for line in lines]

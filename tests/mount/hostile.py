@@ -161,19 +161,23 @@ def early_nonsense(ident):
 @case
 def malformed_before_the_handshake(lab):
     a, b = lab.pair()
+    watch = Watch(a)
+    raws = []
     for i, nonsense in enumerate(early_nonsense(NEWCOMER)):
-        watch = Watch(a)
-        raw = Raw(a)
-        raw.send(nonsense)
+        raws.append((Raw(a), 'case %d (%r)' % (i, nonsense[:20])))
+        raws[-1][0].send(nonsense)
+    for raw, what in raws:
         said = raw.closed(3 * SLOWNESS)
-        check(said is not None, 'case %d: the connection stays' % i)
-        check(all(kind in (HELLO, GOODBYE) for kind, _ in said), 'case %d: %s' % (i, said))
+        check(said is not None, what + ': the connection stays')
+        check(all(kind in (HELLO, GOODBYE) for kind, _ in said), '%s: %s' % (what, said))
         raw.close()
-        watch.done()
-        refused = watch.events('refused')
-        equal([(e.addr, e.reason) for e in refused], [(raw.local, 'protocol-error')],
-              'case %d (%r): events' % (i, nonsense[:20]))
-        equal(len(watch.events('add')), 0, 'case %d: add' % i)
+    watch.done()
+    refused = watch.events('refused')
+    for raw, what in raws:
+        equal([e.reason for e in refused if e.addr == raw.local], ['protocol-error'],
+              what + ': events')
+    equal(len(refused), len(raws), 'events')
+    equal(watch.events('add'), [], 'add')
     equal(a.peers(), {b.id}, 'peers')
     hears(b, a)
 
@@ -229,19 +233,23 @@ def late_nonsense():
 
 @case
 def malformed_on_a_link(lab):
-    a, b = lab.pair()
+    a, b = lab.pair(options=['--max-peers', '0'])
+    watch = Watch(a)
+    raws = []
     for i, (nonsense, what) in enumerate(late_nonsense()):
-        watch = Watch(a)
-        ident = bytes([i + 1]) * 16
-        raw = Raw(a).join(ident)
-        until(lambda: watch.events('add'), 3, what + ': the link')
+        raws.append((Raw(a).join(bytes([i + 1]) * 16, name=b'n%d' % i), nonsense, what))
+    until(lambda: len(watch.events('add')) == len(raws), 5, 'all links')
+    for raw, nonsense, _ in raws:
         raw.send(nonsense)
+    for raw, _, what in raws:
         check(raw.closed(3 * SLOWNESS) is not None, what + ': the link stays')
         raw.close()
-        watch.done()
-        removed = watch.events('remove')
-        equal([e.reason for e in removed], ['protocol-error'], what + ': remove')
-        equal(watch.events('refused'), [], what + ': refused')
+    watch.done()
+    removed = watch.events('remove')
+    for i, (_, _, what) in enumerate(raws):
+        equal([e.reason for e in removed if e.fields['name'] == 'n%d' % i], ['protocol-error'],
+              what + ': remove')
+    equal(watch.events('refused'), [], 'refused')
     equal(a.peers(), {b.id}, 'peers')
     # Nothing of it went on to the neighbour.
     equal(b.events('remove'), [], 'remove at the neighbour')
@@ -313,9 +321,10 @@ def own_id(lab):
     raw.close()
     watch.done()
     equal(watch.events('remove'), [], 'remove')
-    for _ in range(20):
-        raw = Raw(a)
+    probes = [Raw(a) for _ in range(20)]
+    for raw in probes:
         raw.send(hello(NEWCOMER, intent=PROBE))
+    for raw in probes:
         said = raw.closed(3)
         equal([kind for kind, _ in said], [HELLO, GOODBYE], 'the answer to a probe')
         raw.close()

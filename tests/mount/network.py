@@ -114,6 +114,17 @@ def dropped_stays_away(lab):
 
 
 @case
+def drop_then_connect(lab):
+    """A command is done when it returns: the next one finds what it left."""
+    a, b = (lab.node(n, options=['--min-peers', '0']) for n in 'ab')
+    for i in range(50):
+        a.ctl('connect %s\n' % b.address)
+        equal(a.peers(), {b.id}, 'round %d: peers after connect' % i)
+        a.ctl('drop %s\n' % b.id)
+        equal(a.peers(), set(), 'round %d: peers after drop' % i)
+
+
+@case
 def killed_node(lab):
     nodes = lab.network(4)
     victim = nodes[-1]

@@ -151,3 +151,15 @@ Test(address, knows_loopback)
 	}
 	cr_expect_not(address_is_loopback(&(struct address){ 0 }));
 }
+
+Test(address, names_and_what_was_meant_to_be_a_number)
+{
+	static const char *const good[] = { "localhost", "a", "web-1.example.org", "x_y", "1a.2b",
+		"example.org.", "4.example" };
+	static const char *const bad[] = { "", "300.1.1.1", "1.2.3", "12", "a..b", ".a", "-a", "a b",
+		"a/b", "a%b", "1.2.3.4.", "host:1" };
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		cr_expect(address_host_plausible(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		cr_expect_not(address_host_plausible(bad[i]), "%s", bad[i]);
+}

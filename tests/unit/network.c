@@ -128,6 +128,9 @@ Test(network, crash_is_noticed_and_repaired)
 	world_init(&w, 3);
 	start_all(&w, 20, 0);
 	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	world_run(&w, SECOND);
+	for (int i = 0; i < 20; i++)
+		cr_assert_eq(node_member_count(w.nodes[i].node), 20);
 	for (int i = 0; i < 10; i++)
 		world_crash(&w, i);
 	world_run(&w, 100 * MILLISECOND);
@@ -138,6 +141,9 @@ Test(network, crash_is_noticed_and_repaired)
 				cr_assert_not(id_equal(&peer.id, &w.nodes[dead].id));
 	}
 	cr_assert(world_until(&w, 20 * SECOND, gathered));
+	world_run(&w, SECOND);
+	for (int i = 10; i < 20; i++)
+		cr_assert_eq(node_member_count(w.nodes[i].node), 10, "node %d", i);
 	world_fini(&w);
 }
 
