@@ -87,6 +87,7 @@ void members_announce(struct node *node)
 	if (!buffer_failed(&b))
 		announce_send(node, ANNOUNCE_MEMBER, buffer_bytes(&b), buffer_length(&b));
 	buffer_fini(&b);
+	node->members.doubted = false;
 	node->members.renew = node->now + random_jitter(&node->random, LEASE_RENEW);
 }
 

@@ -2,6 +2,7 @@
 // Everyone in the network, by the announcements of each.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
 
@@ -20,6 +21,7 @@ struct member {
 
 struct members {
 	struct member *table; // by id; without this node
+	bool doubted;	      // somebody may have told that we are gone
 	uint64_t renew;	      // when to announce ourselves again
 	uint64_t sweep;
 };

@@ -335,6 +335,8 @@ void node_dispatch_up(struct node *node, struct link *link)
 		address_format(&link->address).text, link->outgoing ? "out" : "in", node->up_count);
 	node->peers_changed = true;
 	broadcast_link_up(node, link);
+	if (node->members.doubted || node->up_count == 1)
+		members_announce(node);
 	announce_link_up(node, link);
 	overlay_link_up(node, link);
 	link->dial = NULL;

@@ -149,6 +149,12 @@ static void on_turn_begins(struct ev_loop *loop, ev_check *w, int events)
 	node_advance(d->node, net_now(), net_wall());
 }
 
+void daemon_session_flush(void *context)
+{
+	struct daemon *d = context;
+	net_flush(&d->net);
+}
+
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct daemon *d = w->data;

@@ -55,3 +55,4 @@ void daemon_live(struct daemon *d);
 // For struct session_config; the context is the daemon.
 void daemon_session_ready(void *context);
 void daemon_session_ended(void *context, int error);
+void daemon_session_flush(void *context);

@@ -190,6 +190,7 @@ static enum exit_code start_session(struct daemon *d)
 		.context = d,
 		.ready = daemon_session_ready,
 		.ended = daemon_session_ended,
+		.flush = daemon_session_flush,
 	};
 	int r = session_new(&d->session, &config, d->loop, d->node);
 

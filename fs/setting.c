@@ -89,26 +89,6 @@ static int set_port(struct options *o, const char *shown, const char *value)
 	return 0;
 }
 
-// Labels of letters, digits and inner dashes; a name whose last label is a number is a mistyped
-// IPv4 address.
-static bool is_host_name(const char *host)
-{
-	const char *label = host, *p;
-
-	for (p = host; *p; p++) {
-		if (*p == '.') {
-			if (p == label || p[-1] == '-')
-				return false;
-			label = p + 1;
-		} else if (!isalnum((unsigned char)*p) && *p != '_' && (*p != '-' || p == label)) {
-			return false;
-		}
-	}
-	if (p == label && p != host)
-		return label - 1 != host; // a dot at the end means an absolute name
-	return p != label && p[-1] != '-' && strspn(label, "0123456789") != (size_t)(p - label);
-}
-
 static int add_seed(struct options *o, const char *shown, const char *text)
 {
 	struct seed *seed = &o->seeds[o->seed_count];
@@ -124,7 +104,7 @@ static int add_seed(struct options *o, const char *shown, const char *text)
 			"%s: '%.256s' is not a seed; write host:port, [IPv6]:port or none", shown,
 			text);
 	if (address_parse_host(&a, seed->host, seed->port) < 0) {
-		if (!is_host_name(seed->host))
+		if (!address_host_plausible(seed->host))
 			return options_complain(o,
 				"%s: '%.256s' is neither an address nor a host name", shown,
 				seed->host);

@@ -306,7 +306,9 @@ class Guard:
                 os.kill(pid, signal.SIGKILL)
         for path in reversed(mounts_below(directory)):
             unmount_lazily(path)
-        if not ready:
+        if ready:
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
             # The parent can go on now, and has the last word.
             select.select([self.read_end, pidfd], [], [], 10)
             with contextlib.suppress(ProcessLookupError):

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from harness import (ID_LENGTH, SLOWNESS, SMOKEFS, Skip, alive, case, check, descendants, equal,
+from harness import (ID_LENGTH, Node, SLOWNESS, SMOKEFS, Skip, alive, case, check, descendants, equal,
                      free_port, main, mounts_below, opened, put, raises, slurp, until,
                      within)
 
@@ -422,6 +422,7 @@ def waits_for_a_peer(lab):
     patient = lab.node('patient', start=False, options=['--wait'])
     p = lab.popen(patient.command())
     until(patient.mounted, 5, 'mount')
+    os.listdir(patient.mount)
     p.send_signal(signal.SIGINT)
     equal(p.wait(5), -signal.SIGINT, 'exit after ^C')
     until(lambda: not patient.mounted(), 5, 'unmount')
@@ -431,6 +432,26 @@ def refused_here(lab, code, pattern, *arguments):
     got, _, err = lab.smokefs(*arguments)
     equal(got, code, 'exit code')
     check(re.search(pattern, err), err)
+
+
+@case
+def ended_while_starting(lab):
+    """A signal at any moment of the start: no mount and no process is left."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        for i in range(40):
+            node = Node(lab, 'n%d-%d' % (number, i))
+            p = subprocess.Popen(node.command(), stdin=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE, env=lab.environment)
+            time.sleep(i * 0.0003)  # any moment
+            p.send_signal(number)
+            _, err = p.communicate(timeout=10)
+            check(p.returncode in (0, -number), 'exit code %d: %s' % (p.returncode, err.decode()))
+            check(not err or 'before it was ready' in err.decode(), 'stderr: ' + err.decode())
+            if p.returncode == 0:  # it was ready before
+                node.pid = int(slurp(node.state + '/lock'))
+                node.send(number)
+                equal(node.collect(), 0, 'exit code of the daemon')
+            until(lambda: not node.mounted(), 3, 'unmount')
 
 
 @case

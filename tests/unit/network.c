@@ -162,6 +162,9 @@ Test(network, silent_peer_is_dropped_in_time)
 	// It wakes up, judges nobody by its own sleep, and is back.
 	world_pause(&w, 2, false);
 	cr_assert(world_until(&w, 12 * SECOND, gathered));
+	world_run(&w, SECOND);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(node_member_count(w.nodes[i].node), 3);
 	world_fini(&w);
 }
 

@@ -33,11 +33,13 @@ struct world_connection {
 	int connect_error;
 	bool connected;
 	bool dead;
-	bool stranger_open; // a stranger's descriptor is kept by the test
+	struct world_stranger *stranger; // its descriptor is kept by the test
 };
 
 struct world_stranger {
 	struct world_connection *connection;
+	struct buffer heard; // all that the node has sent
+	bool deaf;
 };
 
 #define START_OF_TIME (1000 * SECOND)
@@ -177,6 +179,9 @@ static void free_connection(struct world *w, struct world_connection *c)
 		c->ends[i].arriving = NULL;
 	}
 	DL_DELETE(w->connections, c);
+	if (c->stranger)
+		buffer_fini(&c->stranger->heard);
+	free(c->stranger);
 	free(c);
 }
 
@@ -287,7 +292,8 @@ void world_stop(struct world *w, int i)
 static uint64_t end_due(const struct world_connection *c, const struct end *e)
 {
 	uint64_t due = UINT64_MAX;
-	if (!c->connected || !reachable(c) || (e->owner && e->owner->paused))
+	if (!c->connected || !reachable(c) || (e->owner && e->owner->paused) ||
+		(!e->owner && c->stranger && c->stranger->deaf))
 		return due;
 	if (e->arriving)
 		due = e->arriving->at;
@@ -356,6 +362,8 @@ static void arrive(struct world *w, struct world_connection *c, int i)
 		e->flight -= s->n;
 		if (e->link)
 			node_receive(e->owner->node, e->link, s->bytes, s->n);
+		else if (!e->owner && c->stranger)
+			buffer_append(&c->stranger->heard, s->bytes, s->n);
 		free(s);
 	} else if (!s && e->closed_at && e->closed_at <= w->now) {
 		struct link *link = e->link;
@@ -405,7 +413,7 @@ static void step(struct world *w)
 				arrive(w, c, i);
 	}
 	DL_FOREACH_SAFE(w->connections, c, next)
-		if (c->dead && !c->ends[0].link && !c->ends[1].link && !c->stranger_open)
+		if (c->dead && !c->ends[0].link && !c->ends[1].link && !c->stranger)
 			free_connection(w, c);
 }
 
@@ -460,7 +468,7 @@ struct world_stranger *world_connect(struct world *w, int i)
 	assert(s && c);
 	c->ends[1].owner = &w->nodes[i];
 	c->connect_at = w->now;
-	c->stranger_open = true;
+	c->stranger = s;
 	s->connection = c;
 	DL_APPEND(w->connections, c);
 	world_run(w, MILLISECOND);
@@ -482,6 +490,25 @@ void world_say(struct world *w, struct world_stranger *s, const void *bytes, siz
 bool world_closed(const struct world_stranger *s)
 {
 	return !s->connection->ends[1].link;
+}
+
+void world_deaf(struct world_stranger *s, bool deaf)
+{
+	s->deaf = deaf;
+}
+
+int world_heard(const struct world_stranger *s, enum frame_type type)
+{
+	const uint8_t *bytes = buffer_bytes(&s->heard);
+	size_t n = buffer_length(&s->heard);
+	uint8_t found = 0;
+	int count = 0;
+	for (int64_t length; (length = wire_next(bytes, n, FRAME_MAX, &found)) > 0;) {
+		count += found == type;
+		bytes += length;
+		n -= (size_t)length;
+	}
+	return count;
 }
 
 void world_fini(struct world *w)

@@ -11,6 +11,7 @@
 
 #include "core/node.h"
 #include "core/random.h"
+#include "core/wire.h"
 
 #define WORLD_NODES 64
 #define WORLD_FLIGHT (256 * KIB) // bytes on the way in one direction, then the sender waits
@@ -70,11 +71,13 @@ void world_run(struct world *w, uint64_t duration);
 bool world_until(struct world *w, uint64_t limit, bool (*done)(struct world *w));
 // A message of `size` bytes (at least sizeof(struct world_message)); false: refused for now.
 bool world_publish(struct world *w, int i, size_t size);
-// Raw bytes from a stranger to node i; returns how many the node has sent back, and whether it
-// has closed the connection.
+// A stranger's connection to node i, raw bytes over it, and whether the node has closed it. It
+// reads what the node sends, unless deaf: how many frames of a type that were is world_heard().
 struct world_stranger *world_connect(struct world *w, int i);
 void world_say(struct world *w, struct world_stranger *s, const void *bytes, size_t n);
 bool world_closed(const struct world_stranger *s);
+void world_deaf(struct world_stranger *s, bool deaf);
+int world_heard(const struct world_stranger *s, enum frame_type type);
 
 int world_count(const struct world *w); // running
 int world_components(const struct world *w);
