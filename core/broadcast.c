@@ -215,15 +215,16 @@ static void police_links(struct node *node)
 		cut_loose(node, last);
 }
 
-static void declare_gap(struct node *node, struct source *s)
+// Goes on behind what nobody keeps. `fresh` has just said from where, and sends from there.
+static void declare_gap(struct node *node, struct source *s, struct link *fresh)
 {
 	uint64_t to = 0;
 	struct link *link;
 
 	DL_FOREACH (node->links, link) {
-		struct lane *lane = link_up(link) ? lane_find(link, s) : NULL;
-		if (lane && lane->trimmed > s->next && (to == 0 || lane->trimmed < to))
-			to = lane->trimmed;
+		struct lane *l = link_up(link) ? lane_find(link, s) : NULL;
+		if (l && l->trimmed > s->next && (to == 0 || l->trimmed < to))
+			to = l->trimmed;
 	}
 	s->missing_since = 0;
 	if (to == 0) {
@@ -235,7 +236,11 @@ static void declare_gap(struct node *node, struct source *s)
 		id_format(&s->key.id).text, s->next, to - 1);
 	partial_drop(node, s);
 	s->next = to;
-	pull_from_all(node, s, NULL);
+	struct lane *lane = fresh ? lane_find(fresh, s) : NULL;
+	bool goes_on = lane && lane->trimmed == to;
+	if (goes_on)
+		lane->trimmed = 0;
+	pull_from_all(node, s, goes_on ? fresh : NULL);
 }
 
 void broadcast_tick(struct node *node)
@@ -261,7 +266,7 @@ void broadcast_tick(struct node *node)
 	b->missing = false;
 	HASH_ITER (hh, b->sources, s, next) {
 		if (s->missing_since && node->now - s->missing_since >= PULL_TIMEOUT)
-			declare_gap(node, s);
+			declare_gap(node, s, NULL);
 		b->missing |= s->missing_since > 0;
 	}
 }
@@ -409,7 +414,7 @@ int broadcast_trimmed(struct link *link, const struct frame_position *f)
 		if (other && other->trimmed <= s->next)
 			return 0; // may still have it; if not, time will tell
 	}
-	declare_gap(node, s);
+	declare_gap(node, s, link);
 	return 0;
 }
 
@@ -425,7 +430,8 @@ static enum lane_receiving receive_as(
 		return LANE_DISCARD;
 	}
 	if (f->first > s->next) {
-		if (!lane->pulling)
+		// After TRIMMED the rest has to come from others, or be called a gap.
+		if (!lane->pulling && !lane->trimmed)
 			send_pull(link, s);
 		return LANE_DISCARD;
 	}

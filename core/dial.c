@@ -93,6 +93,8 @@ static void give_up(struct node *node, struct dial *dial)
 	} else if (e) {
 		view_failed(e, &node->random, node->now);
 		report_failure(node, dial);
+		if (e->failures >= GONE_FAILURES)
+			members_gone(node, &e->id);
 	}
 	node->counters.dials_failed++;
 	if (dial->token)
@@ -100,11 +102,27 @@ static void give_up(struct node *node, struct dial *dial)
 	dial_free(node, dial);
 }
 
+// A link that has said goodbye, to a node that may not have heard it yet and would take a new one
+// for a double.
+static bool still_parting(const struct node *node, const struct address *to)
+{
+	const struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link->state == LINK_STATE_CLOSING && link->stream &&
+			(address_equal(&link->address, to) || address_equal(&link->remote, to)))
+			return true;
+	return false;
+}
+
 // Tries the addresses that are left; gives up after the last.
 static void dial_next(struct node *node, struct dial *dial)
 {
 	while (dial->at < dial->count) {
-		const struct address *to = &dial->addresses[dial->at++];
+		const struct address *to = &dial->addresses[dial->at];
+		dial->held = still_parting(node, to);
+		if (dial->held)
+			return;
+		dial->at++;
 		if (!node_may_dial(to)) {
 			dial->error = -EINVAL;
 			continue;
@@ -161,6 +179,14 @@ void dial_failed(struct node *node, struct dial *dial, int error)
 	dial->link = NULL;
 	dial->error = error;
 	dial_next(node, dial);
+}
+
+void dial_unhold(struct node *node)
+{
+	struct dial *dial, *next;
+	DL_FOREACH_SAFE (node->dials, dial, next)
+		if (dial->held)
+			dial_next(node, dial);
 }
 
 void dial_succeeded(struct node *node, struct dial *dial)

@@ -31,6 +31,7 @@ struct dial {
 	struct id leave;      // DIAL_REWIRE: end our link to this one afterwards
 	struct contact offer; // DIAL_MERGE
 	int64_t token;	      // DIAL_COMMAND
+	bool held;	      // until the old link to that address is gone
 	int error;	      // of the last address
 };
 
@@ -49,4 +50,6 @@ void dial_resolved(
 void dial_failed(struct node *node, struct dial *dial, int error);
 // The other end answered as wanted; frees the dial.
 void dial_succeeded(struct node *node, struct dial *dial);
+// A link is gone: dials that were held back for it go on.
+void dial_unhold(struct node *node);
 void dial_cancel(struct node *node, struct dial *dial);

@@ -132,7 +132,6 @@ void lane_seek(struct link *link, struct lane *lane, uint64_t next)
 		struct frame_position f = { s->key, kept };
 		wire_put_position(&link->control, FRAME_TRIMMED, &f);
 		link_touch(link);
-		return;
 	}
 	lane->active = true;
 	lane->cursor = b;

@@ -51,7 +51,7 @@ void lane_free_all(struct link *link);
 //
 // After any change of its cursor or credit: ready, blocked for lack of credit, or idle.
 void lane_update(struct link *link, struct lane *lane);
-// Sends from `next` on; says so (TRIMMED) when that is not kept any more.
+// Sends from `next` on, or says from where (TRIMMED) when that is not kept any more.
 void lane_seek(struct link *link, struct lane *lane, uint64_t next);
 // Gives up what the cursor holds; nothing is sent until the next lane_seek().
 void lane_release(struct link *link, struct lane *lane);

@@ -107,6 +107,7 @@
 #define MEMBERS_MAX	 16384
 #define LEASE_RENEW	 (300 * SECOND)
 #define LEASE_EXPIRE	 (900 * SECOND)
+#define GONE_FAILURES	 2   // dials in a row, and a member counts as gone
 #define ANNOUNCE_PAYLOAD 512 // bytes
 
 // Logs in the mount.

@@ -77,6 +77,14 @@ void members_left(struct node *node, const struct id *id)
 		leave(node, member);
 }
 
+void members_gone(struct node *node, const struct id *id)
+{
+	if (node->stopping || !members_find(&node->members, id) || node_link_by_id(node, id))
+		return;
+	members_left(node, id);
+	announce_send(node, ANNOUNCE_GONE, id->bytes, ID_BYTES);
+}
+
 void members_announce(struct node *node)
 {
 	struct buffer b = BUFFER_INIT;

@@ -29,6 +29,8 @@ struct members {
 void members_fini(struct members *m);
 void members_heard(struct node *node, const struct id *id, const struct announce_member *info);
 void members_left(struct node *node, const struct id *id);
+// As far as this node can tell; the others are told, and the member itself may refute it.
+void members_gone(struct node *node, const struct id *id);
 struct member *members_find(struct members *m, const struct id *id);
 size_t members_count(const struct members *m); // with this node
 void members_announce(struct node *node);

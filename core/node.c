@@ -47,6 +47,7 @@ void node_reap(struct node *node)
 				node->driver.hangup(node->driver.context, link);
 			link_free(link);
 		}
+		dial_unhold(node);
 	}
 }
 

@@ -169,11 +169,10 @@ void overlay_link_up(struct node *node, struct link *link)
 void overlay_link_down(struct node *node, struct link *link, enum goodbye reason)
 {
 	// Died or left: let the others know, so that its lease need not run out.
-	if ((reason == GOODBYE_LOST || reason == GOODBYE_TIMEOUT) && !node->stopping) {
-		members_left(node, &link->id);
+	if (reason == GOODBYE_LOST || reason == GOODBYE_TIMEOUT) {
+		members_gone(node, &link->id);
 		// The other end may say the same of us.
 		node->members.doubted = true;
-		announce_send(node, ANNOUNCE_GONE, link->id.bytes, ID_BYTES);
 	}
 	node->overlay.next = 0;
 }

@@ -45,9 +45,9 @@ count() { # a line of meson's summary, by its name
     sed -n "s/^$1: *\([0-9]*\) *$/\1/p" "$2" | tail -n 1
 }
 
-suite() { # name, options of meson setup
-    name=$1
-    shift
+suite() { # name, multiple of the time limits, options of meson setup
+    name=$1 times=$2
+    shift 2
     say "suite: $name"
     if [ -f "build-$name/build.ninja" ]; then
         meson setup "build-$name" --reconfigure "$@" >/dev/null
@@ -56,7 +56,8 @@ suite() { # name, options of meson setup
     fi
     meson compile -C "build-$name"
     log=$top/build-$name/run.log
-    meson test -C "build-$name" --no-rebuild --print-errorlogs >"$log" 2>&1 || true
+    meson test -C "build-$name" --no-rebuild --print-errorlogs \
+        --timeout-multiplier "$times" >"$log" 2>&1 || true
     cat "$log"
     for pair in Ok:passed Fail:failed Timeout:failed 'Unexpected Pass':failed Skipped:skipped; do
         n=$(count "${pair%:*}" "$log")
@@ -84,10 +85,10 @@ check() { # what, command
 check "format of the sources" \
     sh -c 'git ls-files "*.c" "*.h" | xargs clang-format --dry-run --Werror'
 check "man page" mandoc -T lint -W warning docs/smokefs.1
-suite release --buildtype=release --werror -Dtests=enabled
+suite release 1 --buildtype=release --werror -Dtests=enabled
 # The leak checker reports at the exit of a process, the other two at once.
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-suite sanitize --buildtype=debugoptimized --werror -Dtests=enabled \
+suite sanitize 3 --buildtype=debugoptimized --werror -Dtests=enabled \
     -Db_sanitize=address,undefined -Db_lundef=false
 if [ -w /dev/fuse ]; then
     check "demonstration" sh docs/demo.sh

@@ -141,7 +141,8 @@ Test(network, crash_is_noticed_and_repaired)
 				cr_assert_not(id_equal(&peer.id, &w.nodes[dead].id));
 	}
 	cr_assert(world_until(&w, 20 * SECOND, gathered));
-	world_run(&w, SECOND);
+	// Where the news of a death did not get through, probes find out.
+	world_run(&w, 60 * SECOND);
 	for (int i = 10; i < 20; i++)
 		cr_assert_eq(node_member_count(w.nodes[i].node), 10, "node %d", i);
 	world_fini(&w);
@@ -483,8 +484,7 @@ Test(network, a_stuck_reader_costs_three_seconds_once)
 	world_run(&w, SECOND);
 	cr_assert_eq(w.nodes[4].last[0], 400);
 	cr_assert_eq(world_events(&w, 4, "overrun"), 1);
-	cr_assert_eq(
-		w.nodes[4].read[0] + node_counters(w.nodes[4].node)->messages_overrun, 400);
+	cr_assert_eq(w.nodes[4].read[0] + node_counters(w.nodes[4].node)->messages_overrun, 400);
 	for (int i = 0; i < 5; i++)
 		cr_assert_eq(world_events(&w, i, "remove"), 0);
 	check_order(&w);
@@ -521,6 +521,25 @@ Test(network, strangers_get_nowhere)
 		cr_assert(world_closed(silent[i]));
 	cr_assert_eq(world_peers(&w, 0), 1);
 	world_fini(&w);
+}
+
+Test(network, dropped_and_connected_again_at_once)
+{
+	for (uint64_t seed = 1; seed <= 50; seed++) {
+		struct world w;
+		world_init(&w, seed);
+		start_all(&w, 2, 0);
+		cr_assert(world_until(&w, 5 * SECOND, gathered));
+		struct node *node = w.nodes[0].node;
+		cr_assert_eq(node_drop(node, &w.nodes[1].id), 0);
+		int64_t token = node_connect(node, "127.0.0.1", w.nodes[1].address.port);
+		cr_assert_gt(token, 0);
+		world_run(&w, 2 * SECOND);
+		cr_assert_eq(node_connect_result(node, token), 0, "seed %d", (int)seed);
+		cr_assert(world_linked(&w, 0, 1));
+		cr_assert(world_consistent(&w));
+		world_fini(&w);
+	}
 }
 
 Test(network, random_faults)

@@ -19,7 +19,7 @@ struct segment {
 // One direction's receiving end.
 struct end {
 	struct world_node *owner; // NULL: a stranger
-	struct link *link;        // NULL: closed here
+	struct link *link;	  // NULL: closed here
 	struct segment *arriving;
 	size_t flight;
 	bool sender_waits;
@@ -59,9 +59,9 @@ void world_init(struct world *w, uint64_t seed)
 		struct world_node *n = &w->nodes[i];
 		n->world = w;
 		n->index = i;
-		n->address = (struct address){ .family = 4,
-			.bytes = { 127, 0, 0, 1 },
-			.port = (uint16_t)(10000 + i) };
+		n->address = (struct address){
+			.family = 4, .bytes = { 127, 0, 0, 1 }, .port = (uint16_t)(10000 + i)
+		};
 		for (int b = 0; b < ID_BYTES; b++)
 			n->id.bytes[b] = (uint8_t)random_next(&w->random);
 	}
@@ -174,7 +174,7 @@ static void free_connection(struct world *w, struct world_connection *c)
 {
 	for (int i = 0; i < 2; i++) {
 		struct segment *s, *next;
-		DL_FOREACH_SAFE(c->ends[i].arriving, s, next)
+		DL_FOREACH_SAFE (c->ends[i].arriving, s, next)
 			free(s);
 		c->ends[i].arriving = NULL;
 	}
@@ -203,7 +203,7 @@ void world_vanish(struct world *w, int i)
 	struct world_connection *c;
 	end_node(w, &w->nodes[i]);
 	// The closes that freeing has put on the way never arrive.
-	DL_FOREACH(w->connections, c)
+	DL_FOREACH (w->connections, c)
 		for (int e = 0; e < 2; e++)
 			if (c->ends[1 - e].owner == &w->nodes[i] && c->ends[e].closed_at)
 				c->ends[e].closed_at = UINT64_MAX;
@@ -307,7 +307,7 @@ static uint64_t next_due(const struct world *w)
 	const struct world_connection *c;
 	uint64_t due = UINT64_MAX;
 
-	DL_FOREACH(w->connections, c) {
+	DL_FOREACH (w->connections, c) {
 		if (!c->connected && !c->dead && reachable(c) && c->connect_at < due)
 			due = c->connect_at;
 		for (int i = 0; i < 2; i++)
@@ -393,7 +393,7 @@ static void step(struct world *w)
 			settle(w, n);
 		}
 	}
-	DL_FOREACH_SAFE(w->connections, c, next) {
+	DL_FOREACH_SAFE (w->connections, c, next) {
 		for (int i = 0; i < 2; i++) {
 			struct world_node *n = c->ends[i].owner;
 			if (n && n->node && !n->paused && end_due(c, &c->ends[i]) <= w->now)
@@ -412,7 +412,7 @@ static void step(struct world *w)
 			while (end_due(c, &c->ends[i]) <= w->now)
 				arrive(w, c, i);
 	}
-	DL_FOREACH_SAFE(w->connections, c, next)
+	DL_FOREACH_SAFE (w->connections, c, next)
 		if (c->dead && !c->ends[0].link && !c->ends[1].link && !c->stranger)
 			free_connection(w, c);
 }

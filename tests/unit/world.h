@@ -13,12 +13,12 @@
 #include "core/random.h"
 #include "core/wire.h"
 
-#define WORLD_NODES 64
+#define WORLD_NODES  64
 #define WORLD_FLIGHT (256 * KIB) // bytes on the way in one direction, then the sender waits
 
 struct world_message {
 	uint32_t source; // index of the node
-	uint32_t life;   // how often that node was started
+	uint32_t life;	 // how often that node was started
 	uint32_t number; // from 1
 };
 
@@ -60,9 +60,9 @@ void world_fini(struct world *w);
 // Starts node i (again: under the same id and address, as a new incarnation).
 void world_start(struct world *w, int i);
 void world_seed(struct world *w, int i, int seed); // i knows the address of `seed`
-void world_crash(struct world *w, int i);          // its connections break at once
-void world_vanish(struct world *w, int i);         // nobody is told
-void world_stop(struct world *w, int i);           // goodbye, then gone
+void world_crash(struct world *w, int i);	   // its connections break at once
+void world_vanish(struct world *w, int i);	   // nobody is told
+void world_stop(struct world *w, int i);	   // goodbye, then gone
 void world_pause(struct world *w, int i, bool paused);
 // Nodes on different sides cannot reach each other; what is on the way waits.
 void world_side(struct world *w, int i, int side);
