@@ -26,8 +26,9 @@ static void stop(struct daemon *d, enum exit_code code)
 	d->journal.terminal = false;
 	ready_notify("STOPPING=1");
 	net_stop_listening(&d->net);
-	node_stop(d->node);
+	// First those who wait here: they are told of our end and not of our peers'.
 	session_end_calls(d->session);
+	node_stop(d->node);
 	ev_timer_stop(d->loop, &d->limit);
 	// node_stopped() keeps to this time by itself; the timer is for a loop that it cannot end.
 	ev_timer_set(&d->limit, (double)FAREWELL_TIME / SECOND + 0.1, 0.);
