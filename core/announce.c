@@ -91,12 +91,12 @@ void announce_send(struct node *node, enum announcement type, const void *payloa
 	relay(node, &f, NULL);
 }
 
-static int beacon(struct node *node, const struct frame_announce *f)
+static int beacon(struct node *node, const struct link *from, const struct frame_announce *f)
 {
 	uint64_t number;
 	int r = wire_get_beacon(f->payload, f->bytes, &number);
 	if (r == 0)
-		component_beacon(node, &f->origin, number);
+		component_beacon(node, from, &f->origin, number);
 	return r;
 }
 
@@ -119,12 +119,12 @@ static int gone(struct node *node, const struct id *id)
 }
 
 // What the envelope says, for the types that this version knows.
-static int understand(struct node *node, const struct frame_announce *f)
+static int understand(struct node *node, const struct link *from, const struct frame_announce *f)
 {
 	struct id id;
 
 	if (f->type == ANNOUNCE_BEACON)
-		return beacon(node, f);
+		return beacon(node, from, f);
 	if (f->type == ANNOUNCE_MEMBER)
 		return member(node, f);
 	if (f->type == ANNOUNCE_LEAVE) {
@@ -153,7 +153,7 @@ int announce_receive(struct node *node, struct link *from, const struct frame_an
 	if (!is_news(&node->announce, f))
 		return 0;
 	// Nonsense is not kept, or it would stand in the way of what the origin really says.
-	int r = understand(node, f);
+	int r = understand(node, from, f);
 	if (r < 0)
 		return r;
 	// What cannot be kept cannot be told from news the next time, hence goes no further.

@@ -13,10 +13,12 @@
 static void send_pull(struct link *link, struct source *s)
 {
 	struct lane *lane = lane_get(link, s);
-	if (!lane || !link->exchanged)
+	// Nobody has of our own source what we have not.
+	if (!lane || !link->exchanged || s == link->node->publisher.own)
 		return;
 	struct frame_position f = { s->key, s->next };
 	lane->pulling = true;
+	lane->missed = false;
 	lane->trimmed = 0;
 	wire_put_position(&link->control, FRAME_PULL, &f);
 	link_touch(link);
@@ -193,26 +195,43 @@ static void cut_loose(struct node *node, struct link *link)
 	link_close(link, GOODBYE_SLOW);
 }
 
-// A link that grants nothing holds everybody up: it goes. So does the last of all when more is
-// held than there may be.
+// Does it keep more than there may be from being trimmed?
+static bool lags(const struct node *node, const struct lane *lane)
+{
+	return lane->cursor && node->log.distance - lane->cursor->distance > LOG_BYTES;
+}
+
+// A link that grants nothing, or whose socket takes nothing, holds everybody up: it goes. So does
+// one that is too far behind.
 static void police_links(struct node *node)
 {
-	struct link *link, *last = NULL;
-	uint64_t lowest = UINT64_MAX;
+	struct link *link;
 
-	DL_FOREACH (node->links, link)
+	DL_FOREACH (node->links, link) {
+		if (!link->ready && !buffer_length(&link->wire) && !buffer_length(&link->control))
+			link->taken = node->now;
+		if (link_up(link) && node->now - link->taken >= LINK_STALL_TIMEOUT)
+			cut_loose(node, link);
 		for (uint32_t i = 0; link_up(link) && i < link->lane_count; i++) {
-			struct lane *lane = link->lanes[i];
-			if (lane && lane->blocked &&
-				node->now - lane->blocked >= LINK_STALL_TIMEOUT)
+			const struct lane *lane = link->lanes[i];
+			if (lane && ((lane->blocked &&
+					     node->now - lane->blocked >= LINK_STALL_TIMEOUT) ||
+					    lags(node, lane)))
 				cut_loose(node, link);
-			else if (lane && lane->cursor && lane->cursor->index < lowest) {
-				lowest = lane->cursor->index;
-				last = link;
-			}
 		}
-	if (last && link_up(last) && node->log.held > LOG_BYTES)
-		cut_loose(node, last);
+	}
+}
+
+// A batch that stopped arriving although its sender has credit: whoever has it may send it.
+static void give_up_stalled(struct node *node, struct source *s)
+{
+	struct link *link = node_link_by_serial(node, s->partial_from);
+	struct lane *lane = link ? lane_find(link, s) : NULL;
+	if (!lane || lane->outstanding >= SOURCE_WINDOW || node->now - s->partial_at < PULL_TIMEOUT)
+		return;
+	lane->stalled = true;
+	partial_drop(node, s);
+	pull_from_all(node, s, NULL);
 }
 
 // Goes on behind what nobody keeps. `fresh` has just said from where, and sends from there.
@@ -236,6 +255,7 @@ static void declare_gap(struct node *node, struct source *s, struct link *fresh)
 		id_format(&s->key.id).text, s->next, to - 1);
 	partial_drop(node, s);
 	s->next = to;
+	s->gapped = true;
 	struct lane *lane = fresh ? lane_find(fresh, s) : NULL;
 	bool goes_on = lane && lane->trimmed == to;
 	if (goes_on)
@@ -261,11 +281,14 @@ void broadcast_tick(struct node *node)
 		b->settle_next = node->now + RETAIN_TIME;
 		lane_settle_all(node);
 	}
-	if (!b->missing)
+	if (!b->missing && !b->partial_bytes)
 		return;
 	b->missing = false;
 	HASH_ITER (hh, b->sources, s, next) {
-		if (s->missing_since && node->now - s->missing_since >= PULL_TIMEOUT)
+		if (s->partial)
+			give_up_stalled(node, s);
+		// What is arriving is not missing, however long it takes.
+		if (s->missing_since && !s->partial && node->now - s->missing_since >= PULL_TIMEOUT)
 			declare_gap(node, s, NULL);
 		b->missing |= s->missing_since > 0;
 	}
@@ -277,7 +300,7 @@ uint64_t broadcast_deadline(const struct node *node)
 	if (node->publisher.open)
 		return node->publisher.open_until;
 	// Without anything kept or missing there is nothing to watch.
-	return node->log.bytes || b->missing ? b->police_next : UINT64_MAX;
+	return node->log.bytes || b->missing || b->partial_bytes ? b->police_next : UINT64_MAX;
 }
 
 void broadcast_link_up(struct node *node, struct link *link)
@@ -366,7 +389,8 @@ static void exchange_done(struct link *link)
 
 int broadcast_frontier(struct link *link, const struct frame_frontier *f)
 {
-	if (link->exchanged)
+	link->listed += f->count;
+	if (link->exchanged || link->listed > SOURCES_MAX)
 		return -EPROTO;
 	for (uint16_t i = 0; i < f->count; i++) {
 		struct frame_position p = wire_frontier_entry(f, i);
@@ -384,7 +408,7 @@ int broadcast_pull(struct link *link, const struct frame_position *f)
 	struct source *s = source_find(link->node, &f->source);
 	struct lane *lane = s ? lane_get(link, s) : NULL;
 	if (lane && link->exchanged)
-		lane_seek(link, lane, f->next);
+		lane_pull(link, lane, f->next);
 	return 0;
 }
 
@@ -392,10 +416,9 @@ int broadcast_trimmed(struct link *link, const struct frame_position *f)
 {
 	struct node *node = link->node;
 	struct source *s = source_find(node, &f->source);
-	if (!s)
-		s = source_new(node, &f->source, 1);
 	struct lane *lane = s ? lane_get(link, s) : NULL;
-	if (!lane)
+	// Of a source that we do not know its first batch will show the hole, if there is one.
+	if (!lane || s == node->publisher.own)
 		return 0;
 	if (f->next <= s->next) {
 		// Others were faster, and what comes next is there.
@@ -404,18 +427,40 @@ int broadcast_trimmed(struct link *link, const struct frame_position *f)
 	}
 	lane->pulling = false;
 	lane->trimmed = f->next;
-	if (!s->missing_since) {
+	if (s->gapped && !s->partial) {
+		// The end of the gap has been trimmed before it could be sent. Waiting again would
+		// let that happen for ever: what this peer sends now it holds for us.
+		declare_gap(node, s, link);
+		return 0;
+	}
+	struct link *l;
+	bool first = true, last = true;
+	DL_FOREACH (node->links, l) {
+		struct lane *other = link_up(l) && l != link ? lane_get(l, s) : NULL;
+		first &= !other || other->trimmed <= s->next;
+		last &= !other || other->trimmed > s->next;
+	}
+	if (first) {
+		s->missing_since = 0;
 		note_missing(node, s);
 		pull_from_all(node, s, link);
 	}
-	struct link *l;
-	DL_FOREACH (node->links, l) {
-		struct lane *other = link_up(l) ? lane_get(l, s) : NULL;
-		if (other && other->trimmed <= s->next)
-			return 0; // may still have it; if not, time will tell
-	}
-	declare_gap(node, s, link);
+	// The others may still have it; if not, time will tell.
+	if (last)
+		declare_gap(node, s, link);
 	return 0;
+}
+
+// Is there another link that may send the source, without having left a batch of it unfinished?
+static bool others_send(struct node *node, const struct link *link, const struct source *s)
+{
+	const struct link *l;
+	DL_FOREACH (node->links, l) {
+		const struct lane *lane = l != link && link_up(l) ? lane_find(l, s) : NULL;
+		if (lane && l->exchanged && !lane->stalled)
+			return true;
+	}
+	return false;
 }
 
 // Decides what becomes of a batch that begins to arrive.
@@ -430,13 +475,21 @@ static enum lane_receiving receive_as(
 		return LANE_DISCARD;
 	}
 	if (f->first > s->next) {
-		// After TRIMMED the rest has to come from others, or be called a gap.
-		if (!lane->pulling && !lane->trimmed)
+		// What is before it may be arriving elsewhere: asked for when that is there. After
+		// TRIMMED the rest has to come from others, or be called a gap.
+		lane->missed = true;
+		note_missing(node, s);
+		if (!s->partial && !lane->pulling && !lane->trimmed)
 			send_pull(link, s);
 		return LANE_DISCARD;
 	}
+	lane->pulling = false;
 	if (s->partial && s->partial_from != link->serial) {
 		node->counters.batches_duplicate++;
+		return LANE_DISCARD;
+	}
+	if (lane->stalled && others_send(node, link, s)) {
+		lane->missed = true;
 		return LANE_DISCARD;
 	}
 	partial_drop(node, s);
@@ -457,14 +510,14 @@ static enum lane_receiving receive_as(
 	s->partial = b;
 	s->partial_from = link->serial;
 	s->partial_bytes = 0;
-	lane->pulling = false;
+	s->partial_at = node->now;
 	return LANE_KEEP;
 }
 
 // Accounts for received bytes; -EPROTO when the window is exceeded.
-static int lane_take(struct link *link, struct lane *lane, uint64_t bytes)
+static int account(struct link *link, struct lane *lane, uint64_t bytes)
 {
-	lane->outstanding += bytes;
+	lane_take(link, lane, bytes);
 	if (lane->outstanding > SOURCE_WINDOW)
 		return -EPROTO;
 	if (lane->receiving == LANE_DISCARD)
@@ -492,17 +545,25 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 	lane->receiving = receive_as(link, s, f);
 	lane->batch_next = f->first + f->count;
 	lane->batch_left = f->bytes;
-	return lane_take(link, lane, lane_header_charge(f->count));
+	return account(link, lane, lane_header_charge(f->count));
 }
 
-// Peers that had nothing to offer below what we have reached are of use again.
+// Peers that had nothing to offer below what we have reached, or came too early, are of use again.
 static void resume_lanes(struct node *node, struct source *s)
 {
 	struct link *link;
 	DL_FOREACH (node->links, link) {
 		struct lane *lane = link_up(link) ? lane_find(link, s) : NULL;
-		if (lane && lane->trimmed && lane->trimmed <= s->next)
+		if (!lane)
+			continue;
+		uint64_t seen = lane->receiving == LANE_IDLE || lane->batch_next < lane->peer_next
+					? lane->peer_next
+					: lane->batch_next;
+		if (lane->trimmed > s->next)
+			note_missing(node, s); // of the range only a part has come
+		else if (lane->trimmed || (lane->missed && seen > s->next))
 			send_pull(link, s);
+		lane->missed = false;
 	}
 }
 
@@ -517,6 +578,7 @@ static void batch_complete(struct link *link, struct lane *lane)
 	s->partial = NULL;
 	node->broadcast.partial_bytes -= batch->bytes;
 	s->missing_since = 0;
+	s->gapped = false;
 	if (broadcast_append(node, batch) < 0) {
 		// No memory to keep it: given back, and asked for again.
 		lane_owe(link, lane, charge);
@@ -537,11 +599,12 @@ int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 	// The batch that was kept may have come from elsewhere, or was given up, since.
 	if (lane->receiving == LANE_KEEP && (!s->partial || s->partial_from != link->serial))
 		return -EPROTO;
-	int r = lane_take(link, lane, f->bytes);
+	int r = account(link, lane, f->bytes);
 	if (r < 0)
 		return r;
 	lane->batch_left -= f->bytes;
 	if (lane->receiving == LANE_KEEP) {
+		s->partial_at = link->node->now;
 		memcpy(s->partial->data + s->partial_bytes, f->data, f->bytes);
 		s->partial_bytes += f->bytes;
 	}
@@ -549,10 +612,14 @@ int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 		return 0;
 	bool keep = lane->receiving == LANE_KEEP;
 	lane->receiving = LANE_IDLE;
+	lane->stalled = false;
 	if (lane->peer_next < lane->batch_next)
 		lane->peer_next = lane->batch_next;
 	if (keep)
 		batch_complete(link, lane);
+	else if (lane->missed && !s->partial && !lane->pulling && !lane->trimmed &&
+		 lane->batch_next > s->next)
+		send_pull(link, s);
 	return 0;
 }
 

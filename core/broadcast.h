@@ -19,6 +19,7 @@ struct broadcast {
 	bool joined; // has exchanged frontiers once
 	uint64_t police_next;
 	uint64_t settle_next;
+	uint64_t evict_next;  // no source to forget before this
 	size_t partial_bytes; // of batches that are being received
 	bool missing;	      // some source has a range missing
 };

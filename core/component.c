@@ -42,14 +42,20 @@ struct component_mark component_mark(const struct node *node)
 		.age = (uint32_t)((node->now - c->heard) / MILLISECOND) };
 }
 
-void component_beacon(struct node *node, const struct id *origin, uint64_t number)
+void component_beacon(
+	struct node *node, const struct link *from, const struct id *origin, uint64_t number)
 {
 	struct component *c = &node->component;
-	if (id_compare(origin, &c->origin) > 0)
+	bool old = id_equal(origin, &from->component.origin) && number <= from->component.number;
+	uint64_t heard = old ? from->component_heard : node->now;
+
+	// Told on to newcomer after newcomer, the beacon of a dead node would live for ever.
+	if (id_compare(origin, &c->origin) > 0 || node->now - heard >= BEACON_EXPIRE ||
+		(id_equal(origin, &c->origin) && heard < c->heard))
 		return;
 	c->origin = *origin;
 	c->number = number;
-	c->heard = node->now;
+	c->heard = heard;
 }
 
 static bool speaks_for_now(const struct component_mark *mark)

@@ -83,6 +83,16 @@ static void report_failure(struct node *node, struct dial *dial)
 		(unsigned long long)((e->next_try - node->now) / MILLISECOND));
 }
 
+// Not every shell says which error its write has met.
+static void report_command(struct node *node, struct dial *dial)
+{
+	const char *error = strerrorname_np(-dial->error);
+	struct event_text to =
+		event_escape(dial->host ? dial->host : address_format(&dial->addresses[0]).text);
+	NODE_EVENT(node, "refused", "addr=%s dir=out reason=%s by=connect", to.text,
+		error ? error : "unknown");
+}
+
 static void give_up(struct node *node, struct dial *dial)
 {
 	struct view_entry *e = dial->entry;
@@ -97,8 +107,10 @@ static void give_up(struct node *node, struct dial *dial)
 			members_gone(node, &e->id);
 	}
 	node->counters.dials_failed++;
-	if (dial->token)
+	if (dial->token) {
+		report_command(node, dial);
 		node_connect_done(node, dial->token, dial->error);
+	}
 	dial_free(node, dial);
 }
 

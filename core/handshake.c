@@ -58,6 +58,8 @@ static void remember(struct link *link, const struct frame_hello *f)
 	link->peers = f->peers;
 	link->room = f->room;
 	link->component = f->component;
+	uint64_t age = f->component.age * MILLISECOND;
+	link->component_heard = age < link->node->now ? link->node->now - age : 0;
 	if (!link->outgoing) {
 		link->intent = f->intent;
 		link->replaced = f->replaced;

@@ -51,8 +51,16 @@ static void lane_due(struct link *link, struct lane *lane)
 void lane_owe(struct link *link, struct lane *lane, uint64_t bytes)
 {
 	lane->owed += bytes;
-	// The sender runs out only when most of the window is owed to it.
-	if (lane->owed >= SOURCE_WINDOW / 4)
+	lane_take(link, lane, 0);
+}
+
+void lane_take(struct link *link, struct lane *lane, uint64_t bytes)
+{
+	lane->outstanding += bytes;
+	// A quarter is worth a frame; less is when it may be all that the sender lacks, because a
+	// reader holds the rest.
+	if (lane->owed >= SOURCE_WINDOW / 4 ||
+		(lane->owed && lane->outstanding > SOURCE_WINDOW / 4 * 3))
 		lane_due(link, lane);
 }
 
@@ -138,6 +146,25 @@ void lane_seek(struct link *link, struct lane *lane, uint64_t next)
 	for (; b; b = b->newer)
 		log_hold(&link->node->log, b);
 	lane_update(link, lane);
+}
+
+void lane_pull(struct link *link, struct lane *lane, uint64_t next)
+{
+	if (!lane->pulled)
+		DL_APPEND2(link->pulled, lane, pulled_prev, pulled_next);
+	lane->pulled = next;
+	link_touch(link);
+}
+
+void lane_answer(struct link *link)
+{
+	struct lane *lane;
+	while ((lane = link->pulled)) {
+		uint64_t next = lane->pulled;
+		DL_DELETE2(link->pulled, lane, pulled_prev, pulled_next);
+		lane->pulled = 0;
+		lane_seek(link, lane, next);
+	}
 }
 
 void lane_free_all(struct link *link)

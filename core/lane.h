@@ -26,6 +26,8 @@ struct lane {
 	uint64_t start;	      // where the peer begins, until its own word arrives
 	uint64_t peer_next;   // the peer has everything below
 	uint64_t blocked;     // since when there was no credit, 0: there is
+	struct lane *pulled_prev, *pulled_next;
+	uint64_t pulled; // the peer's PULL that lane_answer() is to follow, 0: none
 	// Receiving.
 	enum lane_receiving receiving;
 	uint64_t batch_next;  // sequence number after the batch that is arriving
@@ -34,6 +36,8 @@ struct lane {
 	uint64_t owed;	      // of these, what may be
 	uint64_t trimmed;     // the peer keeps nothing below, 0: it has not said so
 	bool pulling;	      // a PULL is on its way
+	bool missed;  // discarded what we lack, because what is before it was arriving elsewhere
+	bool stalled; // left a batch unfinished; others come first
 };
 
 // What the BATCH frame of a batch costs beside its bytes.
@@ -53,6 +57,10 @@ void lane_free_all(struct link *link);
 void lane_update(struct link *link, struct lane *lane);
 // Sends from `next` on, or says from where (TRIMMED) when that is not kept any more.
 void lane_seek(struct link *link, struct lane *lane, uint64_t next);
+// The peer wants everything from `next` on. Followed with the next output, so that a peer that
+// asks a thousand times costs us one answer.
+void lane_pull(struct link *link, struct lane *lane, uint64_t next);
+void lane_answer(struct link *link);
 // Gives up what the cursor holds; nothing is sent until the next lane_seek().
 void lane_release(struct link *link, struct lane *lane);
 // Encodes one frame of the lane whose turn it is into link->control. False: nothing to send.
@@ -60,6 +68,8 @@ bool lane_output(struct link *link);
 
 // Receiving.
 //
+// Bytes that arrived.
+void lane_take(struct link *link, struct lane *lane, uint64_t bytes);
 // Bytes whose room is free again.
 void lane_owe(struct link *link, struct lane *lane, uint64_t bytes);
 // Credit that is due, into link->control.

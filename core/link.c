@@ -23,7 +23,7 @@ struct link *link_new(struct node *node, const struct address *remote, bool outg
 	link->serial = ++node->last_serial;
 	link->remote = *remote;
 	link->outgoing = outgoing;
-	link->created = link->heard = node->now;
+	link->created = link->heard = link->taken = node->now;
 	link->state = outgoing ? LINK_STATE_DIALLING : LINK_STATE_GREETING;
 	link->deadline = node->now + (outgoing ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
 	channel_init(&link->channel);
@@ -214,6 +214,7 @@ static bool data_frame(struct link *link)
 static void fill(struct link *link)
 {
 	if (link_up(link)) {
+		lane_answer(link);
 		lane_credit(link);
 		uint64_t grant = stream_grant(link->stream);
 		if (grant)
@@ -242,6 +243,7 @@ size_t link_output(struct link *link, const uint8_t **bytes)
 
 void link_sent(struct link *link, size_t n)
 {
+	link->taken = link->node->now;
 	buffer_consume(&link->wire, n);
 	buffer_shrink(&link->wire, 2 * OUTPUT_BYTES);
 	buffer_shrink(&link->control, 2 * OUTPUT_BYTES);
@@ -278,8 +280,11 @@ uint64_t link_tick(struct link *link)
 
 	if (link->state == LINK_STATE_DEAD)
 		return UINT64_MAX;
-	if (link_up(link))
-		return ping(link);
+	if (link_up(link)) {
+		// What is said to everybody is not looked at where it is written.
+		link_check(link);
+		return link_up(link) ? ping(link) : UINT64_MAX;
+	}
 	if (node->now < link->deadline)
 		return link->deadline;
 	if (link->state != LINK_STATE_CLOSING) {
@@ -295,10 +300,13 @@ uint64_t link_tick(struct link *link)
 void link_forgive(struct link *link)
 {
 	uint64_t now = link->node->now;
-	link->heard = now;
+	link->heard = link->taken = now;
 	if (link->ping_sent)
 		link->ping_sent = now;
-	if (link->state != LINK_STATE_UP)
+	for (uint32_t i = 0; i < link->lane_count; i++)
+		if (link->lanes[i] && link->lanes[i]->blocked)
+			link->lanes[i]->blocked = now;
+	if (link->state != LINK_STATE_UP && link->state != LINK_STATE_CLOSING)
 		link->deadline = now + HANDSHAKE_TIMEOUT;
 }
 

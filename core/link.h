@@ -57,6 +57,7 @@ struct link {
 	struct contact offer;
 	uint16_t peers, room;
 	struct component_mark component;
+	uint64_t component_heard; // when that beacon was, by our clock
 
 	uint64_t since, since_wall; // of being up
 	uint64_t heard;		    // last byte
@@ -72,9 +73,12 @@ struct link {
 
 	struct lane **lanes; // [lane_count] by the source's slot
 	uint32_t lane_count;
-	struct lane *ready; // list: something to send and credit for it
-	struct lane *due;   // list: credit to give back
-	bool exchanged;	    // the peer's frontiers are known
+	struct lane *ready;  // list: something to send and credit for it
+	struct lane *due;    // list: credit to give back
+	struct lane *pulled; // list: PULLs to follow
+	uint32_t listed;     // entries of the peer's FRONTIER
+	uint64_t taken;	     // when the socket last took something, or had nothing to take
+	bool exchanged;	     // the peer's frontiers are known
 };
 
 struct link *link_new(struct node *node, const struct address *remote, bool outgoing);

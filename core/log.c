@@ -193,8 +193,8 @@ void log_police(struct log *log, uint64_t now, bool pressed)
 		if (!last || c->index < last->index)
 			last = c;
 	}
-	// A reader near the head is not who holds so much.
-	if (last && log->held > LOG_BYTES && cursor_distance(last) > REATTACH_BYTES)
+	// What is behind it cannot be trimmed, whoever wants it.
+	if (last && cursor_distance(last) > LOG_BYTES)
 		log_cut_loose(log, last);
 }
 

@@ -94,6 +94,7 @@ void node_stop(struct node *node)
 	node->stop_deadline = node->now + FAREWELL_TIME;
 	while (node->dials)
 		dial_cancel(node, node->dials);
+	publisher_flush(node);
 	announce_send(node, ANNOUNCE_LEAVE, NULL, 0);
 	NODE_EVENT(node, "stop", "peers=%zu", node->up_count);
 	take_leave(node);
@@ -165,7 +166,7 @@ uint64_t node_deadline(const struct node *node)
 	due = lower(due, broadcast_deadline(node));
 	due = lower(due, lower(node->members.renew, node->members.sweep));
 	due = lower(due, node->announce.sweep);
-	if (node->stopping)
+	if (node->stopping && node->now < node->stop_deadline)
 		due = lower(due, node->stop_deadline);
 	DL_FOREACH (node->links, link)
 		due = lower(due, link_deadline(node, link));

@@ -195,7 +195,8 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 
 	DL_FOREACH (node->dials, dial)
 		running += dial->purpose == DIAL_REWIRE;
-	if (!f->leave && overlay_room(node) == 0 && node->up_count > node->config.min_peers) {
+	if (!f->leave && overlay_room(node) == 0 && node->up_count > node->config.min_peers &&
+		!link_in_use(from)) {
 		// Asked too late: there are enough by now, and one less over there does it, too.
 		link_close(from, GOODBYE_SURPLUS);
 		return;
@@ -216,7 +217,8 @@ void overlay_hold(struct node *node, const struct link *link)
 {
 	struct view_entry *e;
 	DL_FOREACH (node->view.entries, e)
-		if (id_equal(&e->id, &link->id) || address_equal(&e->address, &link->address))
+		if (id_equal(&e->id, &link->id) ||
+			(e->address.family && address_equal(&e->address, &link->address)))
 			e->next_try = node->now + DROP_HOLD;
 }
 
@@ -284,6 +286,11 @@ static void shed(struct node *node)
 		if (max == 0 || overlay_count(node) <= max)
 			continue;
 		struct link *victim = spare(node, link, NULL);
+		if (!victim && link_in_use(link)) {
+			// Order is not worth a user's stream; later, perhaps.
+			link->extra_until = node->now + REWIRE_TIMEOUT;
+			continue;
+		}
 		link_close(victim ? victim : link, GOODBYE_SURPLUS);
 		return; // the list has changed; the next call sees to the rest
 	}
@@ -330,7 +337,7 @@ static uint64_t next_due(const struct node *node)
 	uint64_t due = o->shuffle_next < o->probe_next ? o->shuffle_next : o->probe_next;
 
 	DL_FOREACH (node->links, link)
-		if (link->extra_until && link->extra_until < due)
+		if (link_up(link) && link->extra_until && link->extra_until < due)
 			due = link->extra_until;
 	if (overlay_count(node) < node->config.min_peers)
 		DL_FOREACH (node->view.entries, e)

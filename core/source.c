@@ -17,7 +17,7 @@ static bool forgettable(const struct node *node, const struct source *s)
 		return false;
 	DL_FOREACH (node->links, link) {
 		const struct lane *lane = lane_find(link, s);
-		if (lane && (lane->outstanding || lane->credit != SOURCE_WINDOW))
+		if (lane && (lane->outstanding || lane->credit != SOURCE_WINDOW || lane->pulled))
 			return false;
 	}
 	return true;
@@ -30,11 +30,16 @@ static void source_evict(struct node *node)
 	struct source *s, *next, *oldest = NULL;
 	struct link *link;
 
+	if (node->now < b->evict_next)
+		return;
 	HASH_ITER (hh, b->sources, s, next)
 		if (forgettable(node, s) && (!oldest || s->active < oldest->active))
 			oldest = s;
-	if (!oldest)
+	if (!oldest) {
+		// Not looked for again for every source that somebody makes up.
+		b->evict_next = node->now + SECOND;
 		return;
+	}
 	DL_FOREACH (node->links, link) {
 		free(lane_find(link, oldest));
 		if (oldest->slot < link->lane_count)

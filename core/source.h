@@ -21,7 +21,9 @@ struct source {
 	struct batch *partial;	       // being received, outside the log
 	uint32_t partial_from;	       // serial of its link
 	uint32_t partial_bytes;	       // received
+	uint64_t partial_at;	       // when the last of them were
 	uint64_t missing_since;	       // a range is being looked for, 0: none
+	bool gapped;		       // nothing has come since the last gap
 	uint64_t active;	       // last batch
 };
 

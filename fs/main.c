@@ -40,7 +40,9 @@ static enum exit_code check_mountpoint(struct daemon *d)
 		return CODE_MOUNT;
 	case MOUNT_UNKNOWN:
 		journal_say(&d->journal, LEVEL_FATAL,
-			"%s: already mounted, and its daemon does not answer", path);
+			"%s: already mounted, and its daemon does not answer; continue it, or end it "
+			"with kill -9",
+			path);
 		return CODE_MOUNT;
 	}
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))

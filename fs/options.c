@@ -86,7 +86,7 @@ static void underscore(char out[WORD_MAX], const char *name)
 static int complain_unknown(struct options *o, const char *word, bool in_o)
 {
 	// A third of a word may be wrong, or it is another word.
-	unsigned best = (unsigned)strlen(word) / 3 + 2;
+	unsigned best = (unsigned)strlen(word) / 3 + 1;
 	const char *found = NULL;
 	char name[WORD_MAX];
 

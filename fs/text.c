@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fs/handle.h"
 
@@ -41,6 +42,7 @@ static void print_node(struct buffer *out, const struct node *node)
 	print(out, "name %s\n", or_dash(config->name));
 	print(out, "address %s\n", address_format(&config->address).text);
 	print(out, "version %s\n", SMOKEFS_VERSION);
+	print(out, "pid %d\n", (int)getpid());
 	print(out, "peers %zu\n", node_peer_count(node));
 	print(out, "min_peers %" PRIu32 "\n", config->min_peers);
 	print(out, "max_peers %" PRIu32 "\n", config->max_peers);

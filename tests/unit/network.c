@@ -591,3 +591,145 @@ Test(network, random_faults)
 		world_fini(&w);
 	}
 }
+
+#define STEADY 4 // nodes that do not die, so that what they read can be added up
+
+static void drop_somebody(struct world *w, int i)
+{
+	struct peer peer = { 0 };
+	size_t at = world_peers(w, i);
+	for (at = at ? random_below(&w->random, at) + 1 : 0; at > 0; at--)
+		node_next_peer(w->nodes[i].node, peer.serial, &peer);
+	if (peer.serial)
+		node_drop(w->nodes[i].node, &peer.id);
+}
+
+static void disturb(struct world *w, int i, int count)
+{
+	struct world_node *n = &w->nodes[i];
+	switch (random_below(&w->random, 12)) {
+	case 0:
+		if (n->node && i >= STEADY)
+			world_crash(w, i);
+		break;
+	case 1:
+		if (n->node && i >= STEADY)
+			world_vanish(w, i);
+		break;
+	case 2:
+		if (n->node)
+			world_pause(w, i, true);
+		break;
+	case 3:
+		world_side(w, i, !n->side);
+		break;
+	case 4:
+		n->reading = false;
+		break;
+	case 5:
+		if (n->node && !n->paused)
+			drop_somebody(w, i);
+		break;
+	case 6:
+	case 7:
+		world_side(w, i, 0);
+		break;
+	default:
+		world_pause(w, i, false);
+		n->reading = true;
+		if (!n->node) {
+			world_start(w, i);
+			world_seed(w, i, (int)random_below(&w->random, STEADY));
+			world_seed(w, i, (i + 1) % count);
+		}
+	}
+}
+
+static size_t some_size(struct world *w)
+{
+	switch (random_below(&w->random, 8)) {
+	case 0:
+		return MESSAGE_MAX - random_below(&w->random, 600 * KIB);
+	case 1:
+	case 2:
+		return 1000 + random_below(&w->random, 40000);
+	default:
+		return 16 + random_below(&w->random, 300);
+	}
+}
+
+static void chatter(struct world *w, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (!w->nodes[i].node || w->nodes[i].paused || random_below(&w->random, 3) == 0)
+			continue;
+		uint64_t burst = random_below(&w->random, 20);
+		for (uint64_t k = 0; k < burst; k++)
+			if (!world_publish(w, i, some_size(w)))
+				break;
+	}
+}
+
+// What a node did not read of a source is in its events.
+static void check_accounts(struct world *w, uint64_t seed)
+{
+	for (int i = 0; i < STEADY; i++) {
+		const struct node_counters *c = node_counters(w->nodes[i].node);
+		uint64_t absent = 0;
+		for (int s = 0; s < STEADY; s++)
+			if (s != i)
+				absent += w->nodes[s].published - w->nodes[i].read[s];
+		cr_assert_leq(absent, c->messages_missed + c->messages_overrun,
+			"seed %d: node %d lacks %d, says %d and %d", (int)seed, i, (int)absent,
+			(int)c->messages_missed, (int)c->messages_overrun);
+	}
+}
+
+static bool members_known(struct world *w)
+{
+	for (int i = 0; i < WORLD_NODES; i++)
+		if (w->nodes[i].node &&
+			node_member_count(w->nodes[i].node) != (size_t)world_count(w))
+			return false;
+	return true;
+}
+
+// Messages of all sizes while everything happens that can.
+Test(network, random_traffic)
+{
+	for (uint64_t seed = first(); seed <= runs(6); seed++) {
+		struct world w;
+		world_init(&w, seed);
+		int count = STEADY + (int)random_below(&w.random, 10);
+		start_all(&w, count, 0);
+		cr_assert(world_until(&w, 20 * SECOND, gathered), "seed %d", (int)seed);
+		for (int turn = 0; turn < 100; turn++) {
+			disturb(&w, (int)random_below(&w.random, (uint64_t)count), count);
+			chatter(&w, count);
+			world_run(&w, random_below(&w.random, SECOND));
+		}
+		for (int i = 0; i < count; i++) {
+			world_pause(&w, i, false);
+			world_side(&w, i, 0);
+			w.nodes[i].reading = true;
+			if (w.nodes[i].node)
+				world_seed(&w, i, 0);
+		}
+		cr_assert(world_until(&w, 120 * SECOND, gathered), "seed %d", (int)seed);
+		// What comes now is small beside what everybody catches up with: it might be
+		// trimmed.
+		world_run(&w, 15 * SECOND);
+		for (int i = 0; i < count; i++)
+			while (w.nodes[i].node && !world_publish(&w, i, 100))
+				world_run(&w, 10 * MILLISECOND);
+		// Nobody is stuck, and nobody waits for ever.
+		cr_assert(world_until(&w, 60 * SECOND, all_read), "seed %d", (int)seed);
+		cr_assert(world_until(&w, 90 * SECOND, healed_everywhere), "seed %d", (int)seed);
+		// At the latest when everybody has renewed its lease.
+		cr_assert(world_until(&w, LEASE_RENEW + LEASE_RENEW / 3, members_known), "seed %d",
+			(int)seed);
+		check_order(&w);
+		check_accounts(&w, seed);
+		world_fini(&w);
+	}
+}
