@@ -117,7 +117,10 @@ static void greet_dialler(struct link *link)
 	}
 	if (!outlive(link))
 		return;
-	if (waiting_from(link->node, &link->id)) {
+	struct link *waiting = waiting_from(link->node, &link->id);
+	if (waiting && waiting->incarnation < link->incarnation) {
+		link_kill(waiting, GOODBYE_RESTARTED);
+	} else if (waiting) {
 		link_close(link, GOODBYE_DUPLICATE);
 		return;
 	}
@@ -193,6 +196,8 @@ int handshake_hello(struct link *link, const struct frame_hello *f)
 
 void handshake_accepted(struct link *link)
 {
-	if (outlive(link))
+	if (link->node->stopping)
+		link_close(link, GOODBYE_SHUTDOWN);
+	else if (outlive(link))
 		node_dispatch_up(link->node, link);
 }

@@ -73,15 +73,24 @@ struct view_entry *view_find_id(struct view *v, const struct id *id)
 	return NULL;
 }
 
-// Makes room: the entry that failed most, and of these the one not heard of for longest.
+// Hearsay before those that have answered, then by failures, then by how long ago it was heard of.
+static bool worse(const struct view_entry *a, const struct view_entry *b)
+{
+	if (a->failures != b->failures && (a->failures > 1 || b->failures > 1))
+		return a->failures > b->failures;
+	if (a->reached != b->reached)
+		return !a->reached;
+	return a->failures != b->failures ? a->failures > b->failures : a->heard < b->heard;
+}
+
+// Makes room: the worst entry leaves.
 static bool evict(struct view *v)
 {
 	struct view_entry *e, *worst = NULL;
 	DL_FOREACH (v->entries, e) {
 		if (e->seed || e->dialling)
 			continue;
-		if (!worst || e->failures > worst->failures ||
-			(e->failures == worst->failures && e->heard < worst->heard))
+		if (!worst || worse(e, worst))
 			worst = e;
 	}
 	if (!worst)
