@@ -10,51 +10,6 @@
 
 #include "core/node_inner.h"
 
-static void send_pull(struct link *link, struct source *s)
-{
-	struct lane *lane = lane_get(link, s);
-	// Nobody has of our own source what we have not.
-	if (!lane || !link->exchanged || s == link->node->publisher.own)
-		return;
-	struct frame_position f = { s->key, s->next };
-	lane->pulling = true;
-	lane->missed = false;
-	lane->trimmed = 0;
-	wire_put_position(&link->control, FRAME_PULL, &f);
-	link_touch(link);
-}
-
-static void pull_from_all(struct node *node, struct source *s, const struct link *except)
-{
-	struct link *link;
-	DL_FOREACH (node->links, link)
-		if (link_up(link) && link != except)
-			send_pull(link, s);
-}
-
-static void note_missing(struct node *node, struct source *s)
-{
-	if (!s->missing_since)
-		s->missing_since = node->now;
-	node->broadcast.missing = true;
-}
-
-// What has come of a batch is given up and given back; the rest of it will be discarded.
-static void partial_drop(struct node *node, struct source *s)
-{
-	if (!s->partial)
-		return;
-	struct link *link = node_link_by_serial(node, s->partial_from);
-	struct lane *lane = link && link_up(link) ? lane_find(link, s) : NULL;
-	if (lane) {
-		lane->receiving = LANE_DISCARD;
-		lane_owe(link, lane, lane_header_charge(s->partial->count) + s->partial_bytes);
-	}
-	node->broadcast.partial_bytes -= s->partial->bytes;
-	batch_free(s->partial);
-	s->partial = NULL;
-}
-
 // Nobody holds it any more: its room goes back to whoever sent it.
 static void on_released(void *context, struct batch *batch)
 {
@@ -222,51 +177,9 @@ static void police_links(struct node *node)
 	}
 }
 
-// A batch that stopped arriving although its sender has credit: whoever has it may send it.
-static void give_up_stalled(struct node *node, struct source *s)
-{
-	struct link *link = node_link_by_serial(node, s->partial_from);
-	struct lane *lane = link ? lane_find(link, s) : NULL;
-	if (!lane || lane->outstanding >= SOURCE_WINDOW || node->now - s->partial_at < PULL_TIMEOUT)
-		return;
-	lane->stalled = true;
-	partial_drop(node, s);
-	pull_from_all(node, s, NULL);
-}
-
-// Goes on behind what nobody keeps. `fresh` has just said from where, and sends from there.
-static void declare_gap(struct node *node, struct source *s, struct link *fresh)
-{
-	uint64_t to = 0;
-	struct link *link;
-
-	DL_FOREACH (node->links, link) {
-		struct lane *l = link_up(link) ? lane_find(link, s) : NULL;
-		if (l && l->trimmed > s->next && (to == 0 || l->trimmed < to))
-			to = l->trimmed;
-	}
-	s->missing_since = 0;
-	if (to == 0) {
-		pull_from_all(node, s, NULL);
-		return;
-	}
-	node->counters.messages_missed += to - s->next;
-	NODE_EVENT(node, "gap", "source=%s from=%" PRIu64 " to=%" PRIu64,
-		id_format(&s->key.id).text, s->next, to - 1);
-	partial_drop(node, s);
-	s->next = to;
-	s->gapped = true;
-	struct lane *lane = fresh ? lane_find(fresh, s) : NULL;
-	bool goes_on = lane && lane->trimmed == to;
-	if (goes_on)
-		lane->trimmed = 0;
-	pull_from_all(node, s, goes_on ? fresh : NULL);
-}
-
 void broadcast_tick(struct node *node)
 {
 	struct broadcast *b = &node->broadcast;
-	struct source *s, *next;
 
 	if (node->publisher.open && node->now >= node->publisher.open_until)
 		publisher_flush(node);
@@ -281,17 +194,7 @@ void broadcast_tick(struct node *node)
 		b->settle_next = node->now + RETAIN_TIME;
 		lane_settle_all(node);
 	}
-	if (!b->missing && !b->partial_bytes)
-		return;
-	b->missing = false;
-	HASH_ITER (hh, b->sources, s, next) {
-		if (s->partial)
-			give_up_stalled(node, s);
-		// What is arriving is not missing, however long it takes.
-		if (s->missing_since && !s->partial && node->now - s->missing_since >= PULL_TIMEOUT)
-			declare_gap(node, s, NULL);
-		b->missing |= s->missing_since > 0;
-	}
+	repair_tick(node);
 }
 
 uint64_t broadcast_deadline(const struct node *node)
@@ -337,8 +240,8 @@ void broadcast_link_down(struct node *node, struct link *link)
 	struct source *s, *next;
 	HASH_ITER (hh, node->broadcast.sources, s, next)
 		if (s->partial && s->partial_from == link->serial) {
-			partial_drop(node, s);
-			pull_from_all(node, s, link);
+			repair_drop_partial(node, s);
+			repair_pull_all(node, s, link);
 		}
 }
 
@@ -383,7 +286,7 @@ static void exchange_done(struct link *link)
 		lane_seek(link, lane, lane->start);
 		lane->peer_next = peer_next > lane->start ? peer_next : lane->start;
 		if (peer_next > s->next)
-			send_pull(link, s);
+			repair_pull(link, s);
 	}
 }
 
@@ -409,45 +312,6 @@ int broadcast_pull(struct link *link, const struct frame_position *f)
 	struct lane *lane = s ? lane_get(link, s) : NULL;
 	if (lane && link->exchanged)
 		lane_pull(link, lane, f->next);
-	return 0;
-}
-
-int broadcast_trimmed(struct link *link, const struct frame_position *f)
-{
-	struct node *node = link->node;
-	struct source *s = source_find(node, &f->source);
-	struct lane *lane = s ? lane_get(link, s) : NULL;
-	// Of a source that we do not know its first batch will show the hole, if there is one.
-	if (!lane || s == node->publisher.own)
-		return 0;
-	if (f->next <= s->next) {
-		// Others were faster, and what comes next is there.
-		send_pull(link, s);
-		return 0;
-	}
-	lane->pulling = false;
-	lane->trimmed = f->next;
-	if (s->gapped && !s->partial) {
-		// The end of the gap has been trimmed before it could be sent. Waiting again would
-		// let that happen for ever: what this peer sends now it holds for us.
-		declare_gap(node, s, link);
-		return 0;
-	}
-	struct link *l;
-	bool first = true, last = true;
-	DL_FOREACH (node->links, l) {
-		struct lane *other = link_up(l) && l != link ? lane_get(l, s) : NULL;
-		first &= !other || other->trimmed <= s->next;
-		last &= !other || other->trimmed > s->next;
-	}
-	if (first) {
-		s->missing_since = 0;
-		note_missing(node, s);
-		pull_from_all(node, s, link);
-	}
-	// The others may still have it; if not, time will tell.
-	if (last)
-		declare_gap(node, s, link);
 	return 0;
 }
 
@@ -478,9 +342,9 @@ static enum lane_receiving receive_as(
 		// What is before it may be arriving elsewhere: asked for when that is there. After
 		// TRIMMED the rest has to come from others, or be called a gap.
 		lane->missed = true;
-		note_missing(node, s);
+		repair_note(node, s);
 		if (!s->partial && !lane->pulling && !lane->trimmed)
-			send_pull(link, s);
+			repair_pull(link, s);
 		return LANE_DISCARD;
 	}
 	lane->pulling = false;
@@ -492,13 +356,13 @@ static enum lane_receiving receive_as(
 		lane->missed = true;
 		return LANE_DISCARD;
 	}
-	partial_drop(node, s);
+	repair_drop_partial(node, s);
 	struct batch *b = node->broadcast.partial_bytes + f->bytes <= PARTIAL_BYTES
 				  ? batch_new(s, f->first, f->count, f->bytes)
 				  : NULL;
 	if (!b) {
 		// Asked for again when time is up, or sooner, when the next one shows the hole.
-		note_missing(node, s);
+		repair_note(node, s);
 		return LANE_DISCARD;
 	}
 	node->broadcast.partial_bytes += f->bytes;
@@ -541,30 +405,11 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 	}
 	// Begun again: what had come of it is worth nothing.
 	if (s->partial && s->partial_from == link->serial)
-		partial_drop(node, s);
+		repair_drop_partial(node, s);
 	lane->receiving = receive_as(link, s, f);
 	lane->batch_next = f->first + f->count;
 	lane->batch_left = f->bytes;
 	return account(link, lane, lane_header_charge(f->count));
-}
-
-// Peers that had nothing to offer below what we have reached, or came too early, are of use again.
-static void resume_lanes(struct node *node, struct source *s)
-{
-	struct link *link;
-	DL_FOREACH (node->links, link) {
-		struct lane *lane = link_up(link) ? lane_find(link, s) : NULL;
-		if (!lane)
-			continue;
-		uint64_t seen = lane->receiving == LANE_IDLE || lane->batch_next < lane->peer_next
-					? lane->peer_next
-					: lane->batch_next;
-		if (lane->trimmed > s->next)
-			note_missing(node, s); // of the range only a part has come
-		else if (lane->trimmed || (lane->missed && seen > s->next))
-			send_pull(link, s);
-		lane->missed = false;
-	}
 }
 
 static void batch_complete(struct link *link, struct lane *lane)
@@ -582,11 +427,11 @@ static void batch_complete(struct link *link, struct lane *lane)
 	if (broadcast_append(node, batch) < 0) {
 		// No memory to keep it: given back, and asked for again.
 		lane_owe(link, lane, charge);
-		send_pull(link, s);
+		repair_pull(link, s);
 		return;
 	}
 	node->counters.messages_received += count;
-	resume_lanes(node, s);
+	repair_resume(node, s);
 }
 
 int broadcast_chunk(struct link *link, const struct frame_chunk *f)
@@ -619,7 +464,7 @@ int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 		batch_complete(link, lane);
 	else if (lane->missed && !s->partial && !lane->pulling && !lane->trimmed &&
 		 lane->batch_next > s->next)
-		send_pull(link, s);
+		repair_pull(link, s);
 	return 0;
 }
 

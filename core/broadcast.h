@@ -38,7 +38,6 @@ void broadcast_link_down(struct node *node, struct link *link);
 // Frames; 0 or -EPROTO.
 int broadcast_frontier(struct link *link, const struct frame_frontier *f);
 int broadcast_pull(struct link *link, const struct frame_position *f);
-int broadcast_trimmed(struct link *link, const struct frame_position *f);
 int broadcast_batch(struct link *link, const struct frame_batch *f);
 int broadcast_chunk(struct link *link, const struct frame_chunk *f);
 int broadcast_credited(struct link *link, const struct frame_credit *f);

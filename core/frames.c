@@ -78,7 +78,7 @@ static int on_frontier(struct link *link, const uint8_t *p, size_t n)
 static int on_position(struct link *link, uint8_t type, const uint8_t *p, size_t n)
 {
 	DECODE(position)
-	return type == FRAME_PULL ? broadcast_pull(link, &f) : broadcast_trimmed(link, &f);
+	return type == FRAME_PULL ? broadcast_pull(link, &f) : repair_trimmed(link, &f);
 }
 
 static int on_batch(struct link *link, const uint8_t *p, size_t n)

@@ -11,6 +11,7 @@
 #include "core/overlay.h"
 #include "core/publisher.h"
 #include "core/random.h"
+#include "core/repair.h"
 #include "core/view.h"
 
 // Somebody waits for a connect by hand.

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// What is missing: asked for, waited for, and in the end called a gap.
+#include "core/repair.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <utlist.h>
+
+#include "core/node_inner.h"
+
+void repair_pull(struct link *link, struct source *s)
+{
+	struct lane *lane = lane_get(link, s);
+	// Nobody has of our own source what we have not.
+	if (!lane || !link->exchanged || s == link->node->publisher.own)
+		return;
+	struct frame_position f = { s->key, s->next };
+	lane->pulling = true;
+	lane->missed = false;
+	lane->trimmed = 0;
+	wire_put_position(&link->control, FRAME_PULL, &f);
+	link_touch(link);
+}
+
+void repair_pull_all(struct node *node, struct source *s, const struct link *except)
+{
+	struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && link != except)
+			repair_pull(link, s);
+}
+
+void repair_note(struct node *node, struct source *s)
+{
+	if (!s->missing_since)
+		s->missing_since = node->now;
+	node->broadcast.missing = true;
+}
+
+void repair_drop_partial(struct node *node, struct source *s)
+{
+	if (!s->partial)
+		return;
+	struct link *link = node_link_by_serial(node, s->partial_from);
+	struct lane *lane = link && link_up(link) ? lane_find(link, s) : NULL;
+	if (lane) {
+		lane->receiving = LANE_DISCARD;
+		lane_owe(link, lane, lane_header_charge(s->partial->count) + s->partial_bytes);
+	}
+	node->broadcast.partial_bytes -= s->partial->bytes;
+	batch_free(s->partial);
+	s->partial = NULL;
+}
+
+// A batch that stopped arriving although its sender has credit: whoever has it may send it.
+static void give_up_stalled(struct node *node, struct source *s)
+{
+	struct link *link = node_link_by_serial(node, s->partial_from);
+	struct lane *lane = link ? lane_find(link, s) : NULL;
+	if (!lane || lane->outstanding >= SOURCE_WINDOW || node->now - s->partial_at < PULL_TIMEOUT)
+		return;
+	lane->stalled = true;
+	repair_drop_partial(node, s);
+	repair_pull_all(node, s, NULL);
+}
+
+// Goes on behind what nobody keeps. `fresh` has just said from where, and sends from there.
+static void declare_gap(struct node *node, struct source *s, struct link *fresh)
+{
+	uint64_t to = 0;
+	struct link *link;
+
+	DL_FOREACH (node->links, link) {
+		struct lane *l = link_up(link) ? lane_find(link, s) : NULL;
+		if (l && l->trimmed > s->next && (to == 0 || l->trimmed < to))
+			to = l->trimmed;
+	}
+	s->missing_since = 0;
+	if (to == 0) {
+		repair_pull_all(node, s, NULL);
+		return;
+	}
+	node->counters.messages_missed += to - s->next;
+	NODE_EVENT(node, "gap", "source=%s from=%" PRIu64 " to=%" PRIu64,
+		id_format(&s->key.id).text, s->next, to - 1);
+	repair_drop_partial(node, s);
+	s->next = to;
+	s->gapped = true;
+	struct lane *lane = fresh ? lane_find(fresh, s) : NULL;
+	bool goes_on = lane && lane->trimmed == to;
+	if (goes_on)
+		lane->trimmed = 0;
+	repair_pull_all(node, s, goes_on ? fresh : NULL);
+}
+
+int repair_trimmed(struct link *link, const struct frame_position *f)
+{
+	struct node *node = link->node;
+	struct source *s = source_find(node, &f->source);
+	struct lane *lane = s ? lane_get(link, s) : NULL;
+	// Of a source that we do not know its first batch will show the hole, if there is one.
+	if (!lane || s == node->publisher.own)
+		return 0;
+	if (f->next <= s->next) {
+		// Others were faster, and what comes next is there.
+		repair_pull(link, s);
+		return 0;
+	}
+	lane->pulling = false;
+	lane->trimmed = f->next;
+	if (s->gapped && !s->partial) {
+		// The end of the gap has been trimmed before it could be sent. Waiting again would
+		// let that happen for ever: what this peer sends now it holds for us.
+		declare_gap(node, s, link);
+		return 0;
+	}
+	struct link *l;
+	bool first = true, last = true;
+	DL_FOREACH (node->links, l) {
+		struct lane *other = link_up(l) && l != link ? lane_get(l, s) : NULL;
+		first &= !other || other->trimmed <= s->next;
+		last &= !other || other->trimmed > s->next;
+	}
+	if (first) {
+		s->missing_since = 0;
+		repair_note(node, s);
+		repair_pull_all(node, s, link);
+	}
+	// The others may still have it; if not, time will tell.
+	if (last)
+		declare_gap(node, s, link);
+	return 0;
+}
+
+void repair_resume(struct node *node, struct source *s)
+{
+	struct link *link;
+	DL_FOREACH (node->links, link) {
+		struct lane *lane = link_up(link) ? lane_find(link, s) : NULL;
+		if (!lane)
+			continue;
+		uint64_t seen = lane->receiving == LANE_IDLE || lane->batch_next < lane->peer_next
+					? lane->peer_next
+					: lane->batch_next;
+		if (lane->trimmed > s->next)
+			repair_note(node, s); // of the range only a part has come
+		else if (lane->trimmed || (lane->missed && seen > s->next))
+			repair_pull(link, s);
+		lane->missed = false;
+	}
+}
+
+void repair_tick(struct node *node)
+{
+	struct broadcast *b = &node->broadcast;
+	struct source *s, *next;
+
+	if (!b->missing && !b->partial_bytes)
+		return;
+	b->missing = false;
+	HASH_ITER (hh, b->sources, s, next) {
+		if (s->partial)
+			give_up_stalled(node, s);
+		// What is arriving is not missing, however long it takes.
+		if (s->missing_since && !s->partial && node->now - s->missing_since >= PULL_TIMEOUT)
+			declare_gap(node, s, NULL);
+		b->missing |= s->missing_since > 0;
+	}
+}
