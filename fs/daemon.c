@@ -180,6 +180,22 @@ static void on_again(struct ev_loop *loop, ev_idle *w, int events)
 {
 }
 
+static void mask_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(how, &set, NULL);
+}
+
+void daemon_hold_signals(void)
+{
+	mask_signals(SIG_BLOCK);
+}
+
 static void on_term(struct ev_loop *loop, ev_signal *w, int events)
 {
 	stop(w->data, CODE_CLEAN);
@@ -209,6 +225,7 @@ void daemon_live(struct daemon *d)
 	ev_signal_start(d->loop, &d->term);
 	ev_signal_start(d->loop, &d->interrupt);
 	ev_signal_start(d->loop, &d->hangup);
+	mask_signals(SIG_UNBLOCK);
 	ev_timer_start(d->loop, &d->limit);
 	ev_run(d->loop, 0);
 }

@@ -56,3 +56,6 @@ void daemon_live(struct daemon *d);
 void daemon_session_ready(void *context);
 void daemon_session_ended(void *context, int error);
 void daemon_session_flush(void *context);
+// TERM, INT and HUP wait until daemon_live() can see to them: none may come between the mount and
+// whoever would unmount it.
+void daemon_hold_signals(void);

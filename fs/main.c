@@ -194,7 +194,10 @@ static enum exit_code start_session(struct daemon *d)
 		.ended = daemon_session_ended,
 		.flush = daemon_session_flush,
 	};
-	int r = session_new(&d->session, &config, d->loop, d->node);
+	int r;
+
+	mount_helper_expect(&d->helper, d->mountpoint);
+	r = session_new(&d->session, &config, d->loop, d->node);
 
 	if (r < 0) {
 		d->session = NULL;
@@ -231,6 +234,7 @@ static enum exit_code start(struct daemon *d)
 			return CODE_SYSTEM;
 		}
 	}
+	daemon_hold_signals();
 	if (code == CODE_CLEAN)
 		code = start_journal(d);
 	if (code == CODE_CLEAN)

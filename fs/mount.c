@@ -323,8 +323,11 @@ __attribute__((noreturn)) static void helper_main(int pipe)
 	leave_daemon(pipe);
 	if (chdir("/") < 0 || !helper_listen(3, &w))
 		_exit(0);
+	// Killed between mounting and saying so: what is there and dead was going to be ours.
+	if (w.major == 0 && w.minor == 0)
+		mount_clean(w.path);
 	// By the device number: another daemon may have mounted the same place since.
-	if (find_entry(w.path, &e) == 1 && e.ours && e.major == w.major && e.minor == w.minor)
+	else if (find_entry(w.path, &e) == 1 && e.ours && e.major == w.major && e.minor == w.minor)
 		unmount_lazily(w.path);
 	_exit(0);
 }
@@ -354,20 +357,29 @@ static int helper_tell(struct mount_helper *h, const struct watched *w)
 	return write(h->pipe, w, sizeof *w) < 0 ? -errno : 0;
 }
 
+static int helper_tell_path(struct mount_helper *h, const char *path, const struct entry *e)
+{
+	struct watched w = { .major = e->major, .minor = e->minor };
+
+	if (strlen(path) >= sizeof w.path)
+		return -ENAMETOOLONG;
+	snprintf(w.path, sizeof w.path, "%s", path);
+	return helper_tell(h, &w);
+}
+
+int mount_helper_expect(struct mount_helper *h, const char *path)
+{
+	return helper_tell_path(h, path, &(struct entry){ 0 });
+}
+
 int mount_helper_watch(struct mount_helper *h, const char *path)
 {
-	struct watched w = { 0 };
 	struct entry e;
 	int r = find_entry(path, &e);
 
 	if (r <= 0 || !e.ours)
 		return r < 0 ? r : -ENOENT;
-	if (strlen(path) >= sizeof w.path)
-		return -ENAMETOOLONG;
-	w.major = e.major;
-	w.minor = e.minor;
-	snprintf(w.path, sizeof w.path, "%s", path);
-	return helper_tell(h, &w);
+	return helper_tell_path(h, path, &e);
 }
 
 void mount_helper_stop(struct mount_helper *h)

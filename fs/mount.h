@@ -38,6 +38,8 @@ struct mount_helper {
 };
 
 int mount_helper_start(struct mount_helper *h);
+// Before mounting: should the daemon be killed while it does so, what is left there dead goes.
+int mount_helper_expect(struct mount_helper *h, const char *path);
 // Our mount is at `path` now. 0, -ENOENT when the kernel knows no such mount, or -errno.
 int mount_helper_watch(struct mount_helper *h, const char *path);
 // Unmounted: the helper is to end, and is waited for, but not for long.

@@ -455,6 +455,19 @@ def ended_while_starting(lab):
 
 
 @case
+def killed_while_starting(lab):
+    """kill -9 at any moment of the start: no mount is left."""
+    for i in range(40):
+        node = Node(lab, 'k%d' % i)
+        p = subprocess.Popen(node.command() + ['-f'], stdin=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env=lab.environment)
+        time.sleep(i * 0.0003)  # any moment
+        p.kill()
+        p.wait(10)
+        until(lambda: not node.mounted(), 3, 'unmount')
+
+
+@case
 def mount_options(lab):
     a = lab.node('a', options=['-o', 'minPeerNo=2,maxPeerNo=4,pingTimeout=1000'])
     status = a.status()
