@@ -258,7 +258,7 @@ static void finish(struct daemon *d)
 {
 	if (d->session)
 		session_free(d->session);
-	mount_helper_stop(&d->helper);
+	mount_helper_stop(&d->helper, d->mountpoint);
 	if (d->node)
 		node_free(d->node);
 	if (d->loop) {

@@ -379,16 +379,21 @@ int mount_helper_watch(struct mount_helper *h, const char *path)
 
 	if (r <= 0 || !e.ours)
 		return r < 0 ? r : -ENOENT;
+	h->major = e.major;
+	h->minor = e.minor;
 	return helper_tell_path(h, path, &e);
 }
 
-void mount_helper_stop(struct mount_helper *h)
+void mount_helper_stop(struct mount_helper *h, const char *path)
 {
 	static const struct watched nothing;
+	struct entry e;
 
 	if (h->pipe < 0)
 		return;
-	helper_tell(h, &nothing);
+	// Told while it is certain: the next mount of this place may get the same number.
+	if (find_entry(path, &e) != 1 || !e.ours || e.major != h->major || e.minor != h->minor)
+		helper_tell(h, &nothing);
 	close(h->pipe);
 	h->pipe = -1;
 	int pidfd = pidfd_open(h->pid, 0);

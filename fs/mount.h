@@ -34,7 +34,8 @@ pid_t mount_probe(const char *path, int *pidfd);
 // The helper: sleeps until this process ends or lets it go, and then unmounts what was mounted.
 struct mount_helper {
 	pid_t pid;
-	int pipe; // -1: not running
+	int pipe;	       // -1: not running
+	unsigned major, minor; // of the mount that it watches
 };
 
 int mount_helper_start(struct mount_helper *h);
@@ -42,5 +43,6 @@ int mount_helper_start(struct mount_helper *h);
 int mount_helper_expect(struct mount_helper *h, const char *path);
 // Our mount is at `path` now. 0, -ENOENT when the kernel knows no such mount, or -errno.
 int mount_helper_watch(struct mount_helper *h, const char *path);
-// Unmounted: the helper is to end, and is waited for, but not for long.
-void mount_helper_stop(struct mount_helper *h);
+// The helper is to end, and is waited for, but not for long. Should the mount still be there
+// (libfuse leaves one whose connection was aborted), it is unmounted.
+void mount_helper_stop(struct mount_helper *h, const char *path);

@@ -467,6 +467,30 @@ def killed_while_starting(lab):
         until(lambda: not node.mounted(), 3, 'unmount')
 
 
+CONNECTIONS = '/sys/fs/fuse/connections'
+
+
+@case
+def connection_cut(lab):
+    """Through fusectl, as an administrator would: the daemon ends and its mount goes."""
+    node = lab.node('cut')
+    with open('/proc/self/mountinfo') as f:
+        number, = [line.split()[2] for line in f if line.split()[4] == node.mount]
+    end = '%s/%s/abort' % (CONNECTIONS, number.split(':')[1])
+    ours = not os.path.exists(end) and 0 == subprocess.call(
+        ['mount', '-t', 'fusectl', 'none', CONNECTIONS], stderr=subprocess.DEVNULL)
+    try:
+        if not os.path.exists(end):
+            raise Skip('fusectl cannot be mounted')
+        with open(end, 'w') as f:
+            f.write('1')
+    finally:
+        if ours:
+            subprocess.call(['umount', CONNECTIONS])
+    node.collect()
+    until(lambda: not node.mounted(), 3, 'unmount')
+
+
 @case
 def mount_options(lab):
     a = lab.node('a', options=['-o', 'minPeerNo=2,maxPeerNo=4,pingTimeout=1000'])
