@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "core/node_inner.h"
+#include "core/signing.h"
 
 // A few types of each member; what is beyond is refused and counted.
 #define ENTRIES_MAX (4 * MEMBERS_MAX)
@@ -21,7 +22,8 @@ void announce_fini(struct announce *a)
 	}
 }
 
-static struct announce_entry *entry_find(struct announce *a, const struct id *origin, uint8_t type)
+static struct announce_entry *entry_find(
+	const struct announce *a, const struct id *origin, uint8_t type)
 {
 	struct announce_key key;
 	struct announce_entry *e;
@@ -32,32 +34,53 @@ static struct announce_entry *entry_find(struct announce *a, const struct id *or
 	return e;
 }
 
-static bool is_news(struct announce *a, const struct frame_announce *f)
+static bool outdated(const struct announce_entry *e, const struct frame_announce *f)
 {
-	const struct announce_entry *e = entry_find(a, &f->origin, f->type);
-	return !e || f->incarnation > e->incarnation ||
-	       (f->incarnation == e->incarnation && f->counter > e->counter);
+	uint64_t incarnation = f->stamp.incarnation;
+	return e && (e->incarnation > incarnation ||
+			    (e->incarnation == incarnation && e->counter >= f->counter));
+}
+
+static bool is_news(
+	const struct announce *a, const struct id *origin, const struct frame_announce *f)
+{
+	const struct announce_entry *member = entry_find(a, origin, ANNOUNCE_MEMBER);
+
+	if (outdated(entry_find(a, origin, f->type), f))
+		return false;
+	// Kept by somebody and told again, coming would undo going, and going coming.
+	if (f->type == ANNOUNCE_MEMBER && outdated(entry_find(a, origin, ANNOUNCE_LEAVE), f))
+		return false;
+	if (f->type == ANNOUNCE_LEAVE && outdated(member, f))
+		return false;
+	return !member || member->incarnation <= f->stamp.incarnation;
+}
+
+uint64_t announce_incarnation(const struct announce *a, const struct id *id)
+{
+	const struct announce_entry *e = entry_find(a, id, ANNOUNCE_MEMBER);
+	return e ? e->incarnation : 0;
 }
 
 // Keeps the envelope as the latest of its kind. 0 or -ENOSPC.
-static int keep(struct node *node, const struct frame_announce *f)
+static int keep(struct node *node, const struct id *origin, const struct frame_announce *f)
 {
 	struct announce *a = &node->announce;
-	struct announce_entry *e = entry_find(a, &f->origin, f->type);
+	struct announce_entry *e = entry_find(a, origin, f->type);
+	size_t n = f->sealed.n + SIGNATURE_BYTES;
 
 	if (!e && HASH_COUNT(a->latest) >= ENTRIES_MAX)
 		return -ENOSPC;
-	struct announce_entry *fresh = calloc(1, sizeof *fresh + f->bytes);
+	struct announce_entry *fresh = calloc(1, sizeof *fresh + n);
 	if (!fresh)
 		return -ENOSPC;
-	fresh->key.origin = f->origin;
+	fresh->key.origin = *origin;
 	fresh->key.type = f->type;
-	fresh->incarnation = f->incarnation;
+	fresh->incarnation = f->stamp.incarnation;
 	fresh->counter = f->counter;
 	fresh->heard = node->now;
-	fresh->bytes = f->bytes;
-	if (f->bytes)
-		memcpy(fresh->payload, f->payload, f->bytes);
+	fresh->bytes = n;
+	memcpy(fresh->sealed, f->sealed.bytes, n);
 	if (e) {
 		HASH_DEL(a->latest, e);
 		free(e);
@@ -72,63 +95,74 @@ static void relay(struct node *node, const struct frame_announce *f, const struc
 	DL_FOREACH (node->links, link) {
 		if (!link_up(link) || link == from)
 			continue;
-		wire_put_announce(&link->control, f);
+		wire_put_sealed(&link->control, FRAME_ANNOUNCE, f->sealed.bytes,
+			f->sealed.n + SIGNATURE_BYTES);
 		link_touch(link);
 	}
 }
 
 void announce_send(struct node *node, enum announcement type, const void *payload, size_t n)
 {
+	struct buffer b = BUFFER_INIT;
 	struct frame_announce f = {
-		.origin = node->config.id,
-		.incarnation = node->config.incarnation,
+		.stamp = signing_stamp(node),
 		.counter = ++node->announce.counter,
 		.type = type,
 		.bytes = (uint16_t)n,
 		.payload = payload,
 	};
-	keep(node, &f);
-	relay(node, &f, NULL);
+
+	wire_put_announce(&b, &f);
+	f.sealed.n = buffer_length(&b);
+	if (signing_sign(node, ANNOUNCE_TAG, &b) == 0) {
+		f.sealed.bytes = buffer_bytes(&b);
+		keep(node, &node->id, &f);
+		relay(node, &f, NULL);
+	}
+	buffer_fini(&b);
 }
 
-static int beacon(struct node *node, const struct link *from, const struct frame_announce *f)
+static int beacon(struct node *node, const struct link *from, const struct id *origin,
+	const struct frame_announce *f)
 {
 	uint64_t number;
 	int r = wire_get_beacon(f->payload, f->bytes, &number);
 	if (r == 0)
-		component_beacon(node, from, &f->origin, number);
+		component_beacon(node, from, origin, number);
 	return r;
 }
 
-static int member(struct node *node, const struct frame_announce *f)
+static int member(struct node *node, const struct id *origin, const struct frame_announce *f)
 {
 	struct announce_member m;
 	int r = wire_get_member(f->payload, f->bytes, &m);
 	if (r == 0)
-		members_heard(node, &f->origin, &m);
+		members_heard(node, origin, &m);
 	return r;
 }
 
-static int gone(struct node *node, const struct id *id)
+static void gone(struct node *node, const struct id *id)
 {
-	if (id_equal(id, &node->config.id))
+	if (!id_equal(id, &node->id)) {
+		if (!node_link_by_id(node, id))
+			members_left(node, id);
+	} else if (allowance_take(&node->announce.refutes, node->now, REFUTE_INTERVAL, 1)) {
 		members_announce(node); // here we are
-	else if (!node_link_by_id(node, id))
-		members_left(node, id);
-	return 0;
+	}
 }
 
 // What the envelope says, for the types that this version knows.
-static int understand(struct node *node, const struct link *from, const struct frame_announce *f)
+static int understand(struct node *node, const struct link *from, const struct id *origin,
+	const struct frame_announce *f)
 {
 	struct id id;
 
 	if (f->type == ANNOUNCE_BEACON)
-		return beacon(node, from, f);
+		return beacon(node, from, origin, f);
 	if (f->type == ANNOUNCE_MEMBER)
-		return member(node, f);
+		return member(node, origin, f);
 	if (f->type == ANNOUNCE_LEAVE) {
-		members_left(node, &f->origin);
+		members_left(node, origin);
 		return 0;
 	}
 	if (f->type != ANNOUNCE_NETSPLIT && f->type != ANNOUNCE_HEALED && f->type != ANNOUNCE_GONE)
@@ -141,23 +175,65 @@ static int understand(struct node *node, const struct link *from, const struct f
 	else if (f->type == ANNOUNCE_HEALED)
 		component_healed_heard(node, &id);
 	else
-		return gone(node, &id);
+		gone(node, &id);
 	return 0;
+}
+
+// More than a network has to say: dropped, and in the end the link with it.
+static void too_much(struct link *link)
+{
+	link->node->counters.announcements_dropped++;
+	if (++link->news_dropped > ANNOUNCE_BURST)
+		link_close(link, GOODBYE_FLOOD);
+}
+
+// A member whose incarnation is lower than one it had before, as after a backup was restored, has
+// to learn of that: nobody hears it before it is above.
+static void show_later_life(const struct node *node, struct link *to, const struct id *origin,
+	const struct frame_announce *f)
+{
+	const struct announce_entry *e = entry_find(&node->announce, origin, ANNOUNCE_MEMBER);
+
+	if (f->type != ANNOUNCE_MEMBER || !e || e->incarnation <= f->stamp.incarnation)
+		return;
+	wire_put_sealed(&to->control, FRAME_ANNOUNCE, e->sealed, e->bytes);
+	link_touch(to);
 }
 
 int announce_receive(struct node *node, struct link *from, const struct frame_announce *f)
 {
-	// Our own, come round; or what an earlier life of ours left behind.
-	if (id_equal(&f->origin, &node->config.id))
+	struct id origin = identity_of(&f->stamp.key);
+
+	if (id_equal(&origin, &node->id) && f->stamp.incarnation <= node->config.incarnation)
+		return 0; // our own, come round
+	if (!is_news(&node->announce, &origin, f)) {
+		show_later_life(node, from, &origin, f);
 		return 0;
-	if (!is_news(&node->announce, f))
+	}
+	if (!allowance_take(&from->news, node->now, ANNOUNCE_INTERVAL, ANNOUNCE_BURST)) {
+		too_much(from);
 		return 0;
+	}
+	enum judgement judgement = signing_judge(node, ANNOUNCE_TAG, &f->stamp, &f->sealed);
+	if (judgement == SIGNING_BAD) {
+		node->counters.signatures_bad++;
+		link_close(from, GOODBYE_SIGNATURE);
+		return 0;
+	}
+	if (judgement == SIGNING_FOREIGN) {
+		node->counters.announcements_dropped++;
+		return 0;
+	}
+	if (id_equal(&origin, &node->id)) {
+		node_clash(node, f->stamp.incarnation);
+		return 0;
+	}
 	// Nonsense is not kept, or it would stand in the way of what the origin really says.
-	int r = understand(node, from, f);
+	int r = understand(node, from, &origin, f);
 	if (r < 0)
 		return r;
 	// What cannot be kept cannot be told from news the next time, hence goes no further.
-	if (keep(node, f) == 0)
+	if (keep(node, &origin, f) == 0)
 		relay(node, f, from);
 	else
 		node->counters.announcements_dropped++;
@@ -171,19 +247,11 @@ void announce_link_up(struct node *node, struct link *link)
 		bool current = e->key.type == ANNOUNCE_BEACON &&
 			       id_equal(&e->key.origin, &node->component.origin);
 		bool lives = e->key.type == ANNOUNCE_MEMBER &&
-			     (id_equal(&e->key.origin, &node->config.id) ||
+			     (id_equal(&e->key.origin, &node->id) ||
 				     members_find(&node->members, &e->key.origin));
 		if (!current && !lives)
 			continue;
-		struct frame_announce f = {
-			.origin = e->key.origin,
-			.incarnation = e->incarnation,
-			.counter = e->counter,
-			.type = e->key.type,
-			.bytes = e->bytes,
-			.payload = e->payload,
-		};
-		wire_put_announce(&link->control, &f);
+		wire_put_sealed(&link->control, FRAME_ANNOUNCE, e->sealed, e->bytes);
 	}
 	link_touch(link);
 }
@@ -197,8 +265,7 @@ void announce_tick(struct node *node)
 		return;
 	a->sweep = node->now + LEASE_EXPIRE / 4;
 	HASH_ITER (hh, a->latest, e, next) {
-		if (node->now - e->heard < LEASE_EXPIRE ||
-			id_equal(&e->key.origin, &node->config.id))
+		if (node->now - e->heard < LEASE_EXPIRE || id_equal(&e->key.origin, &node->id))
 			continue;
 		HASH_DEL(a->latest, e);
 		free(e);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Announcements: small envelopes that every node hears once from each origin, relayed to all
-// links. Types that this version does not know are relayed unread.
+// Announcements: small signed envelopes that every node hears once from each origin, relayed to
+// all links as they are. Types that this version does not know are relayed unread.
 #pragma once
 
 #include <stdint.h>
 #include <uthash.h>
 
+#include "core/allowance.h"
 #include "core/wire.h"
 
 struct link;
@@ -20,19 +21,22 @@ struct announce_entry {
 	} key;
 	uint64_t incarnation, counter;
 	uint64_t heard;
-	uint16_t bytes;
-	uint8_t payload[];
+	size_t bytes;
+	uint8_t sealed[]; // [bytes], with the signature
 };
 
 struct announce {
 	struct announce_entry *latest; // by key
 	uint64_t counter;	       // of our own
-	uint64_t sweep;		       // when the table is looked through for old ones
+	struct allowance refutes;
+	uint64_t sweep; // when the table is looked through for old ones
 };
 
 void announce_fini(struct announce *a);
 // To everyone, from this node.
 void announce_send(struct node *node, enum announcement type, const void *payload, size_t n);
+// The incarnation that a member has told of; 0: it is not known.
+uint64_t announce_incarnation(const struct announce *a, const struct id *id);
 // -EPROTO: malformed.
 int announce_receive(struct node *node, struct link *from, const struct frame_announce *f);
 // What a link that has come up should know: the members and the beacon.

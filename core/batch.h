@@ -9,6 +9,7 @@
 
 #include "core/id.h"
 #include "core/limits.h"
+#include "core/wire.h"
 
 struct source;
 
@@ -29,11 +30,28 @@ struct batch {
 	uint32_t bytes;	   // of data
 	bool own;	   // published here
 	bool sent;	   // a link has taken it
+	bool muted;	   // from somebody who is denied: relayed, and not delivered here
 	uint32_t *lengths; // [count], all > 0
+	uint8_t *header;   // [batch_header_bytes()], signed, with its signature; sent as it is
 	uint8_t *data;	   // [bytes]
 };
 
-// An empty batch with room for `count` messages of `bytes` in all; NULL when memory is out.
+// The encoded header: what wire_put_batch() makes, and the signature.
+#define BATCH_FIXED 62 // bytes, before lengths and hashes
+
+static inline size_t batch_header_bytes(uint32_t count, uint32_t bytes)
+{
+	return BATCH_FIXED + (size_t)count * 4 + (size_t)batch_chunks(bytes) * DIGEST_BYTES +
+	       SIGNATURE_BYTES;
+}
+
+static inline const uint8_t *batch_hash(const struct batch *b, uint32_t chunk)
+{
+	return b->header + BATCH_FIXED + (size_t)b->count * 4 + (size_t)chunk * DIGEST_BYTES;
+}
+
+// A batch to be filled, with room for `count` messages of `bytes` in all and the header; NULL when
+// memory is out.
 struct batch *batch_new(struct source *source, uint64_t first, uint32_t count, uint32_t bytes);
 void batch_free(struct batch *b);
 

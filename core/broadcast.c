@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "core/node_inner.h"
+#include "core/signing.h"
 
 // Nobody holds it any more: its room goes back to whoever sent it.
 static void on_released(void *context, struct batch *batch)
@@ -30,10 +31,13 @@ static void on_trimmed(void *context, struct batch *batch)
 	struct node *node = context;
 	struct source *s = batch->source;
 	s->oldest = batch->newer;
-	if (s->oldest)
+	if (s->oldest) {
 		s->oldest->older = NULL;
-	else
+	} else {
 		s->newest = NULL;
+		source_remember(s, batch->header, batch_header_bytes(batch->count, batch->bytes),
+			batch_next(batch));
+	}
 	if (batch->own && !batch->sent) {
 		node->publisher.unsent -= batch_charge(batch);
 		node->publisher.lost_messages += batch->count;
@@ -57,7 +61,7 @@ static void on_detached(void *context, struct cursor *c)
 
 int broadcast_init(struct node *node)
 {
-	struct source_key key = { node->config.id, node->config.incarnation };
+	struct source_key key = { node->id, node->config.incarnation };
 	log_init(&node->log);
 	node->log.context = node;
 	node->log.released = on_released;
@@ -76,8 +80,7 @@ void broadcast_fini(struct node *node)
 	log_fini(&node->log);
 	HASH_ITER (hh, b->sources, s, next) {
 		HASH_DEL(b->sources, s);
-		batch_free(s->partial);
-		free(s);
+		source_free(s);
 	}
 	batch_free(node->publisher.open);
 	free(b->slots);
@@ -210,7 +213,8 @@ void broadcast_link_up(struct node *node, struct link *link)
 {
 	struct broadcast *b = &node->broadcast;
 	struct source *s = b->sources;
-	uint32_t left = HASH_COUNT(b->sources);
+	// Hearsay is not told on: of such a source the peer begins with what comes next.
+	uint32_t left = HASH_COUNT(b->sources) - b->hearsay;
 
 	// Gathering ends here, so that what was written before the link is told as such.
 	publisher_flush(node);
@@ -218,12 +222,15 @@ void broadcast_link_up(struct node *node, struct link *link)
 		uint16_t count = (uint16_t)(left < FRONTIER_ENTRIES ? left : FRONTIER_ENTRIES);
 		size_t at = wire_begin_frontier(&link->control, left == count, count);
 		left -= count;
-		for (; count > 0; count--, s = s->hh.next) {
+		for (; count > 0; s = s->hh.next) {
+			if (s->hearsay)
+				continue;
 			struct frame_position p = { s->key, publisher_frontier(node, s) };
 			struct lane *lane = lane_get(link, s);
 			if (lane)
 				lane->start = p.next;
 			wire_put_frontier_entry(&link->control, &p);
+			count--;
 		}
 		wire_end(&link->control, at);
 	} while (left > 0);
@@ -251,14 +258,21 @@ static int frontier_entry(struct link *link, const struct frame_position *p)
 	struct node *node = link->node;
 	struct source *s = source_find(node, &p->source);
 
+	if (!s && node->broadcast.joined) {
+		// A source that we have not heard of has said what we should have. Until it is here
+		// and proven, a name on a list makes no source.
+		wire_put_pull(&link->control, &(struct frame_position){ p->source, 1 });
+		return 0;
+	}
 	if (!s) {
-		// A newcomer begins with what comes next. Later on, a source that we have not
-		// heard of has said what we should have.
-		s = source_new(node, &p->source, node->broadcast.joined ? 1 : p->next);
+		// A newcomer begins with what comes next. A name on a list takes nobody's place.
+		bool full = HASH_COUNT(node->broadcast.sources) >= SOURCES_MAX;
+		s = full ? NULL : source_new(node, &p->source, p->next);
+		node->counters.sources_refused += full;
 		if (!s)
 			return 0;
-		if (!lane_get(link, s))
-			return 0;
+		s->hearsay = true;
+		node->broadcast.hearsay++;
 	}
 	struct lane *lane = lane_get(link, s);
 	if (!lane)
@@ -285,7 +299,7 @@ static void exchange_done(struct link *link)
 			lane->start = s->origin; // learnt since our own list went out
 		lane_seek(link, lane, lane->start);
 		lane->peer_next = peer_next > lane->start ? peer_next : lane->start;
-		if (peer_next > s->next)
+		if (peer_next > s->next && !s->hearsay)
 			repair_pull(link, s);
 	}
 }
@@ -327,17 +341,51 @@ static bool others_send(struct node *node, const struct link *link, const struct
 	return false;
 }
 
-// Decides what becomes of a batch that begins to arrive.
-static enum lane_receiving receive_as(
-	struct link *link, struct source *s, const struct frame_batch *f)
+// The first proof of a source that was hearsay: there it begins, if not where others said.
+static void prove(struct node *node, struct source *s, uint64_t first)
+{
+	if (!s->hearsay)
+		return;
+	s->hearsay = false;
+	node->broadcast.hearsay--;
+	if (first < s->next)
+		s->next = s->origin = first;
+}
+
+// Room for a batch that begins to arrive. False: memory or the bound on such is out.
+static bool partial_begin(struct link *link, struct source *s, const struct frame_batch *f)
 {
 	struct node *node = link->node;
-	struct lane *lane = lane_get(link, s);
+	struct batch *b = node->broadcast.partial_bytes + f->bytes <= PARTIAL_BYTES
+				  ? batch_new(s, f->first, f->count, f->bytes)
+				  : NULL;
+	if (!b)
+		return false;
+	node->broadcast.partial_bytes += f->bytes;
+	b->count = f->count;
+	b->bytes = f->bytes;
+	b->from = link->serial;
+	b->muted = access_denied(node->config.access, &s->key.id);
+	for (uint16_t i = 0; i < f->count; i++)
+		b->lengths[i] = wire_batch_length(f, i);
+	memcpy(b->header, f->sealed.bytes, f->sealed.n + SIGNATURE_BYTES);
+	s->partial = b;
+	s->partial_from = link->serial;
+	s->partial_bytes = 0;
+	s->partial_at = node->now;
+	return true;
+}
 
-	if (s == node->publisher.own || f->first < s->next) {
-		node->counters.batches_duplicate++;
+// Decides what becomes of a batch that begins to arrive. Nothing but its being a copy of what is
+// here already is taken from it unproven.
+static enum lane_receiving receive_as(struct link *link, struct source *s, struct lane *lane,
+	const struct frame_batch *f, enum judgement judgement)
+{
+	struct node *node = link->node;
+
+	if (judgement != SIGNING_GOOD)
 		return LANE_DISCARD;
-	}
+	prove(node, s, f->first);
 	if (f->first > s->next) {
 		// What is before it may be arriving elsewhere: asked for when that is there. After
 		// TRIMMED the rest has to come from others, or be called a gap.
@@ -357,25 +405,11 @@ static enum lane_receiving receive_as(
 		return LANE_DISCARD;
 	}
 	repair_drop_partial(node, s);
-	struct batch *b = node->broadcast.partial_bytes + f->bytes <= PARTIAL_BYTES
-				  ? batch_new(s, f->first, f->count, f->bytes)
-				  : NULL;
-	if (!b) {
-		// Asked for again when time is up, or sooner, when the next one shows the hole.
-		repair_note(node, s);
-		return LANE_DISCARD;
-	}
-	node->broadcast.partial_bytes += f->bytes;
-	b->count = f->count;
-	b->bytes = f->bytes;
-	b->from = link->serial;
-	for (uint16_t i = 0; i < f->count; i++)
-		b->lengths[i] = wire_batch_length(f, i);
-	s->partial = b;
-	s->partial_from = link->serial;
-	s->partial_bytes = 0;
-	s->partial_at = node->now;
-	return LANE_KEEP;
+	if (partial_begin(link, s, f))
+		return LANE_KEEP;
+	// Asked for again when time is up, or sooner, when the next one shows the hole.
+	repair_note(node, s);
+	return LANE_DISCARD;
 }
 
 // Accounts for received bytes; -EPROTO when the window is exceeded.
@@ -389,27 +423,100 @@ static int account(struct link *link, struct lane *lane, uint64_t bytes)
 	return 0;
 }
 
+// Of a source that is not kept here: given back at once, so that the sender's lane goes on.
+static int pass_over(struct link *link, const struct source_key *key, uint64_t bytes)
+{
+	struct frame_credit f = { *key, (uint32_t)bytes };
+	wire_put_credit(&link->control, &f);
+	link_touch(link);
+	return 0;
+}
+
+// An earlier life of somebody who has begun another one: replayed, if not very late.
+static bool is_past(const struct node *node, const struct source_key *key)
+{
+	return announce_incarnation(&node->announce, &key->id) > key->incarnation;
+}
+
+// May this link show us a source that we do not know? Asked before its signature is looked at.
+static bool may_meet(struct link *link, const struct source_key *key)
+{
+	struct node *node = link->node;
+	if (is_past(node, key) || !allowance_take(&link->new_sources, node->now,
+					  NEW_SOURCE_INTERVAL, NEW_SOURCE_BURST)) {
+		node->counters.sources_refused++;
+		return false;
+	}
+	return true;
+}
+
+static void bad_signature(struct link *link)
+{
+	link->node->counters.signatures_bad++;
+	link_close(link, GOODBYE_SIGNATURE);
+}
+
 int broadcast_batch(struct link *link, const struct frame_batch *f)
 {
 	struct node *node = link->node;
+	struct source_key key = { identity_of(&f->stamp.key), f->stamp.incarnation };
+	uint64_t charge = lane_header_charge(f->count);
+	enum judgement judgement = SIGNING_FOREIGN;
+
 	if (!link->exchanged)
 		return -EPROTO;
-	struct source *s = source_find(node, &f->source);
-	if (!s)
-		s = source_new(node, &f->source, 1);
-	struct lane *lane = s ? lane_get(link, s) : NULL;
-	if (!lane) {
-		// Neither kept nor credited: this peer's lane to us has to wait, or it ends.
-		link_close(link, GOODBYE_MEMORY);
+	struct source *s = source_find(node, &key);
+	bool known = s && (!s->hearsay || is_past(node, &key));
+	bool copy = known && (s == node->publisher.own || f->first < s->next);
+	bool arriving =
+		s && s->partial && s->partial_from != link->serial && s->partial->first == f->first;
+	if (copy)
+		node->counters.batches_duplicate++;
+	else if (arriving)
+		judgement = SIGNING_GOOD; // and discarded: not worth the time
+	else if (s || may_meet(link, &key))
+		judgement = signing_judge(node, BATCH_TAG, &f->stamp, &f->sealed);
+	if (judgement == SIGNING_BAD) {
+		bad_signature(link);
 		return 0;
 	}
+	if (!s && judgement == SIGNING_GOOD)
+		s = source_new(node, &key, 1);
+	struct lane *lane = s ? lane_get(link, s) : NULL;
+	if (!lane)
+		return pass_over(link, &key, charge);
 	// Begun again: what had come of it is worth nothing.
 	if (s->partial && s->partial_from == link->serial)
 		repair_drop_partial(node, s);
-	lane->receiving = receive_as(link, s, f);
+	lane->receiving = receive_as(link, s, lane, f, judgement);
 	lane->batch_next = f->first + f->count;
 	lane->batch_left = f->bytes;
-	return account(link, lane, lane_header_charge(f->count));
+	return account(link, lane, charge);
+}
+
+int broadcast_trimmed(struct link *link, const struct frame_trimmed *f)
+{
+	struct node *node = link->node;
+	const struct frame_batch *shown = &f->shown;
+	struct source_key key = { identity_of(&shown->stamp.key), shown->stamp.incarnation };
+	struct source *s = source_find(node, &key);
+	struct lane *lane = s ? lane_find(link, s) : NULL;
+
+	// What nobody asked for, or what is no news, is not worth a look at its signature.
+	if (s ? !lane || !lane->pulling || s == node->publisher.own : !may_meet(link, &key))
+		return 0;
+	enum judgement judgement = signing_judge(node, BATCH_TAG, &shown->stamp, &shown->sealed);
+	if (judgement == SIGNING_BAD)
+		bad_signature(link);
+	if (judgement == SIGNING_GOOD && !s)
+		s = source_new(node, &key, 1);
+	if (judgement != SIGNING_GOOD || !s)
+		return 0;
+	prove(node, s, f->next);
+	source_remember(s, shown->sealed.bytes, shown->sealed.n + SIGNATURE_BYTES,
+		shown->first + shown->count);
+	repair_trimmed(link, s, f->next);
+	return 0;
 }
 
 static void batch_complete(struct link *link, struct lane *lane)
@@ -434,12 +541,35 @@ static void batch_complete(struct link *link, struct lane *lane)
 	repair_resume(node, s);
 }
 
+// Bytes of the batch that is being kept: each chunk is checked as soon as it is whole.
+static bool partial_take(struct source *s, const struct frame_chunk *f)
+{
+	struct batch *b = s->partial;
+	uint8_t hash[DIGEST_BYTES];
+	uint32_t chunk = s->partial_bytes / CHUNK_BYTES;
+
+	memcpy(b->data + s->partial_bytes, f->data, f->bytes);
+	s->partial_bytes += f->bytes;
+	for (; chunk < batch_chunks(b->bytes); chunk++) {
+		uint32_t from = chunk * CHUNK_BYTES, to = from + CHUNK_BYTES;
+		to = to < b->bytes ? to : b->bytes;
+		if (to > s->partial_bytes)
+			return true;
+		if (digest(b->data + from, to - from, hash) < 0 ||
+			memcmp(hash, batch_hash(b, chunk), DIGEST_BYTES) != 0)
+			return false;
+	}
+	return true;
+}
+
 int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 {
 	struct source *s = source_find(link->node, &f->source);
 	struct lane *lane = s ? lane_find(link, s) : NULL;
 
-	if (!lane || lane->receiving == LANE_IDLE || f->bytes > lane->batch_left)
+	if (!lane)
+		return link->exchanged ? pass_over(link, &f->source, f->bytes) : -EPROTO;
+	if (lane->receiving == LANE_IDLE || f->bytes > lane->batch_left)
 		return -EPROTO;
 	// The batch that was kept may have come from elsewhere, or was given up, since.
 	if (lane->receiving == LANE_KEEP && (!s->partial || s->partial_from != link->serial))
@@ -450,8 +580,10 @@ int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 	lane->batch_left -= f->bytes;
 	if (lane->receiving == LANE_KEEP) {
 		s->partial_at = link->node->now;
-		memcpy(s->partial->data + s->partial_bytes, f->data, f->bytes);
-		s->partial_bytes += f->bytes;
+		if (!partial_take(s, f)) {
+			bad_signature(link);
+			return 0;
+		}
 	}
 	if (lane->batch_left > 0)
 		return 0;

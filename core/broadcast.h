@@ -16,7 +16,9 @@ struct broadcast {
 	struct source *sources; // by key
 	struct source **slots;	// [slot_count]; NULL: free
 	uint32_t slot_count;
-	bool joined; // has exchanged frontiers once
+	uint32_t slot_low; // none below it is free
+	uint32_t hearsay;  // sources that are no more than that
+	bool joined;	   // has exchanged frontiers once
 	uint64_t police_next;
 	uint64_t settle_next;
 	uint64_t evict_next;  // no source to forget before this
@@ -38,6 +40,7 @@ void broadcast_link_down(struct node *node, struct link *link);
 // Frames; 0 or -EPROTO.
 int broadcast_frontier(struct link *link, const struct frame_frontier *f);
 int broadcast_pull(struct link *link, const struct frame_position *f);
+int broadcast_trimmed(struct link *link, const struct frame_trimmed *f);
 int broadcast_batch(struct link *link, const struct frame_batch *f);
 int broadcast_chunk(struct link *link, const struct frame_chunk *f);
 int broadcast_credited(struct link *link, const struct frame_credit *f);

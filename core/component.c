@@ -24,7 +24,7 @@ static void announce_beacon(struct node *node)
 static void believe_self(struct node *node)
 {
 	struct component *c = &node->component;
-	c->origin = node->config.id;
+	c->origin = node->id;
 	c->number = 0;
 	announce_beacon(node);
 }
@@ -72,6 +72,8 @@ static void healed(struct node *node, const char *how)
 	if (c->evidence)
 		announce_send(node, ANNOUNCE_HEALED, c->other.bytes, ID_BYTES);
 	c->evidence = 0;
+	// Each half may have told that nodes of the other are gone, and they did not hear of it.
+	node->members.renew = node->now;
 }
 
 static struct address link_way(const struct link *link)
@@ -178,14 +180,14 @@ static void merge(struct node *node)
 	if (!dial)
 		return;
 	if (node->config.max_peers && overlay_count(node) >= node->config.max_peers)
-		dial->offer = overlay_offer(node);
+		dial->offer = overlay_offer(node, dial->permit);
 	dial_start(node, dial);
 }
 
 void component_tick(struct node *node)
 {
 	struct component *c = &node->component;
-	bool lowest = id_equal(&c->origin, &node->config.id);
+	bool lowest = id_equal(&c->origin, &node->id);
 
 	if (lowest && node->now >= c->next)
 		announce_beacon(node);
@@ -206,7 +208,7 @@ void component_tick(struct node *node)
 uint64_t component_deadline(const struct node *node)
 {
 	const struct component *c = &node->component;
-	uint64_t due = id_equal(&c->origin, &node->config.id) ? c->next : c->heard + BEACON_EXPIRE;
+	uint64_t due = id_equal(&c->origin, &node->id) ? c->next : c->heard + BEACON_EXPIRE;
 	// While there is a split, somebody has to watch whether a link has healed it.
 	uint64_t watch = node->now + SECOND / 2;
 	return c->split && watch < due ? watch : due;

@@ -22,7 +22,8 @@ static int64_t connect_begin(struct node *node, struct dial *dial)
 	return c->token;
 }
 
-int64_t node_connect(struct node *node, const char *host, uint16_t port)
+static int64_t connect_to(
+	struct node *node, const char *host, uint16_t port, const struct id *expected)
 {
 	struct address literal;
 	struct link *link;
@@ -30,12 +31,9 @@ int64_t node_connect(struct node *node, const char *host, uint16_t port)
 	if (node->stopping)
 		return -ECANCELED;
 	if (address_parse_host(&literal, host, port) == 0) {
-		if (!node_may_dial(&literal)) {
-			NODE_EVENT(node, "refused", "addr=%s dir=out reason=not-loopback",
-				address_format(&literal).text);
+		if (!node_may_dial(&literal))
 			return -EINVAL;
-		}
-		if (address_equal(&literal, &node->config.address))
+		if (node_is_own(node, &literal))
 			return -EEXIST;
 		DL_FOREACH (node->links, link)
 			if (link_up(link) && (address_equal(&link->address, &literal)))
@@ -45,7 +43,15 @@ int64_t node_connect(struct node *node, const char *host, uint16_t port)
 	}
 	if (node->config.max_peers && overlay_count(node) >= node->config.max_peers)
 		return -EUSERS;
-	return connect_begin(node, dial_host(node, DIAL_COMMAND, host, port));
+	struct dial *dial = dial_host(node, DIAL_COMMAND, host, port);
+	if (dial && expected)
+		dial->expected = *expected;
+	return connect_begin(node, dial);
+}
+
+int64_t node_connect(struct node *node, const char *host, uint16_t port)
+{
+	return connect_to(node, host, port, NULL);
 }
 
 int64_t node_connect_id(struct node *node, const struct id *id)
@@ -54,11 +60,11 @@ int64_t node_connect_id(struct node *node, const struct id *id)
 	struct member *member = members_find(&node->members, id);
 	const struct address *a = member ? &member->address : e ? &e->address : NULL;
 
-	if (id_equal(id, &node->config.id) || node_link_by_id(node, id))
+	if (id_equal(id, &node->id) || node_link_by_id(node, id))
 		return -EEXIST;
 	if (!a || a->family == 0)
 		return -ENOENT;
-	return node_connect(node, address_format_host(a).text, a->port);
+	return connect_to(node, address_format_host(a).text, a->port, id);
 }
 
 void node_connect_done(struct node *node, int64_t token, int result)

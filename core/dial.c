@@ -86,6 +86,9 @@ static void report_failure(struct node *node, struct dial *dial)
 // Not every shell says which error its write has met.
 static void report_command(struct node *node, struct dial *dial)
 {
+	// Of a refusal there is an event already.
+	if (dial->error == -EACCES)
+		return;
 	const char *error = strerrorname_np(-dial->error);
 	struct event_text to =
 		event_escape(dial->host ? dial->host : address_format(&dial->addresses[0]).text);
@@ -102,6 +105,9 @@ static void give_up(struct node *node, struct dial *dial)
 		e->next_try = node->now + BACKOFF_MAX;
 	} else if (e) {
 		view_failed(e, &node->random, node->now);
+		// It does not want us, and will not soon.
+		if (dial->error == -EACCES)
+			e->next_try = node->now + DROP_HOLD;
 		report_failure(node, dial);
 		if (e->failures >= GONE_FAILURES)
 			members_gone(node, &e->id);

@@ -26,13 +26,15 @@ struct dial {
 	struct view_entry *entry; // borrowed, may be NULL
 	struct address addresses[RESOLVE_MAX];
 	size_t count, at;
-	struct link *link;    // borrowed
-	struct id replaced;   // DIAL_REWIRE
-	struct id leave;      // DIAL_REWIRE: end our link to this one afterwards
-	struct contact offer; // DIAL_MERGE
-	int64_t token;	      // DIAL_COMMAND
-	bool held;	      // until the old link to that address is gone
-	int error;	      // of the last address
+	struct link *link;	      // borrowed
+	struct id replaced;	      // DIAL_REWIRE
+	struct id leave;	      // DIAL_REWIRE: end our link to this one afterwards
+	struct contact offer;	      // DIAL_MERGE
+	uint8_t permit[DIGEST_BYTES]; // DIAL_REWIRE: to replace; DIAL_MERGE: to be replaced
+	struct id expected;	      // zero: whoever is there
+	int64_t token;		      // DIAL_COMMAND
+	bool held;		      // until the old link to that address is gone
+	int error;		      // of the last address
 };
 
 // Starts a dial to an entry of the view, or (entry NULL) to an address or a name. NULL when it

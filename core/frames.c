@@ -11,14 +11,21 @@ static int goodbye(struct node *node, struct link *link, const uint8_t *p, size_
 	int r = wire_get_goodbye(p, n, &f);
 	if (r < 0)
 		return r;
-	overlay_peers(node, f.contacts, f.count);
-	if (f.reason == GOODBYE_DROPPED)
-		overlay_hold(node, link);
-	if (f.reason == GOODBYE_VERSION || f.reason == GOODBYE_CLASH) {
-		node->counters.links_refused++;
-		NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s by=peer",
-			address_format(&link->remote).text, link->outgoing ? "out" : "in",
-			goodbye_name(f.reason));
+	if (link->state == LINK_STATE_CLOSING) {
+		link_kill(link, f.reason); // both have said it
+		return 0;
+	}
+	// Whoever came and did not prove anything is worth an event, however it ends.
+	bool stranger = !link->proven && !link->outgoing;
+	if (!link_up(link) && (stranger || goodbye_refuses(f.reason)))
+		handshake_report(link, f.reason, " by=peer");
+	// A stranger may say that it does not want us, and no more.
+	if (link->proven) {
+		overlay_peers(node, f.contacts, f.count);
+		if (f.reason == GOODBYE_DROPPED || f.reason == GOODBYE_DENIED)
+			overlay_hold(node, link);
+		if (f.reason == GOODBYE_CLASH)
+			node_clash_hint(node);
 	}
 	link_kill(link, f.reason);
 	return 0;
@@ -75,10 +82,17 @@ static int on_frontier(struct link *link, const uint8_t *p, size_t n)
 	return broadcast_frontier(link, &f);
 }
 
-static int on_position(struct link *link, uint8_t type, const uint8_t *p, size_t n)
+static int on_pull(struct link *link, const uint8_t *p, size_t n)
 {
-	DECODE(position)
-	return type == FRAME_PULL ? broadcast_pull(link, &f) : repair_trimmed(link, &f);
+	struct frame_position f;
+	int r = wire_get_pull(p, n, &f);
+	return r < 0 ? r : broadcast_pull(link, &f);
+}
+
+static int on_trimmed(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(trimmed)
+	return broadcast_trimmed(link, &f);
 }
 
 static int on_batch(struct link *link, const uint8_t *p, size_t n)
@@ -140,8 +154,9 @@ static int frame_up(struct node *node, struct link *link, uint8_t type, const ui
 	case FRAME_FRONTIER:
 		return on_frontier(link, p, n);
 	case FRAME_PULL:
+		return on_pull(link, p, n);
 	case FRAME_TRIMMED:
-		return on_position(link, type, p, n);
+		return on_trimmed(link, p, n);
 	case FRAME_BATCH:
 		return on_batch(link, p, n);
 	case FRAME_CHUNK:
@@ -156,6 +171,7 @@ static int frame_up(struct node *node, struct link *link, uint8_t type, const ui
 		return on_announce(node, link, p, n);
 	case FRAME_HELLO:
 	case FRAME_ACCEPT:
+	case FRAME_PROOF:
 		return -EPROTO;
 	}
 	// Of a newer version: skipped, and said once.
@@ -173,12 +189,22 @@ static int on_hello(struct link *link, const uint8_t *p, size_t n)
 	return handshake_hello(link, &f);
 }
 
+static int on_proof(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(proof)
+	return handshake_proof(link, &f);
+}
+
 static int dispatch(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
 {
 	if (type == FRAME_GOODBYE)
 		return goodbye(node, link, p, n);
+	if (link->state == LINK_STATE_CLOSING)
+		return 0;
 	if (link_up(link))
 		return frame_up(node, link, type, p, n);
+	if (link->state == LINK_STATE_PROVING && type == FRAME_PROOF)
+		return on_proof(link, p, n);
 	if (link->state == LINK_STATE_GREETING && type == FRAME_HELLO)
 		return on_hello(link, p, n);
 	if (link->state != LINK_STATE_WAITING || type != FRAME_ACCEPT || n > 0)

@@ -9,6 +9,21 @@
 
 #include "core/node_inner.h"
 
+void handshake_report(struct link *link, unsigned reason, const char *by)
+{
+	struct node *node = link->node;
+	node->counters.links_refused++;
+	NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s%s",
+		address_format(&link->remote).text, link->outgoing ? "out" : "in",
+		goodbye_name(reason), by);
+}
+
+void handshake_refuse(struct link *link, enum goodbye reason)
+{
+	handshake_report(link, reason, "");
+	link_close(link, reason);
+}
+
 static void say_hello(struct link *link)
 {
 	struct node *node = link->node;
@@ -18,15 +33,16 @@ static void say_hello(struct link *link)
 		.version_max = WIRE_VERSION,
 		.features = WIRE_FEATURES,
 		.intent = INTENT_JOIN,
-		.id = node->config.id,
 		.incarnation = node->config.incarnation,
 		.instance = node->instance,
 		.peers = (uint16_t)node->up_count,
 		.room = overlay_room(node),
 		.component = component_mark(node),
-		.address_count = node->config.address.family ? 1 : 0,
+		.address_count = (uint8_t)(1 + node->config.other_count),
 		.addresses = { node->config.address },
 	};
+	memcpy(f.addresses + 1, node->config.others,
+		node->config.other_count * sizeof f.addresses[0]);
 	if (dial && dial->purpose == DIAL_PROBE)
 		f.intent = INTENT_PROBE;
 	if (dial && dial->purpose == DIAL_REWIRE) {
@@ -35,6 +51,8 @@ static void say_hello(struct link *link)
 	}
 	if (dial && dial->purpose == DIAL_MERGE)
 		f.offer = dial->offer;
+	if (dial)
+		memcpy(f.permit, dial->permit, sizeof f.permit);
 	memcpy(f.name, node->config.name, sizeof f.name);
 	wire_put_hello(&link->control, &f);
 	link_touch(link);
@@ -43,18 +61,99 @@ static void say_hello(struct link *link)
 
 void handshake_begin(struct link *link)
 {
-	link->state = LINK_STATE_GREETING;
+	link->state = LINK_STATE_SECURING;
 	link->deadline = link->node->now + HANDSHAKE_TIMEOUT;
-	say_hello(link);
+	if (channel_begin(&link->channel, &link->wire) < 0)
+		link_kill(link, GOODBYE_MEMORY);
+	else
+		link_touch(link);
+}
+
+static int say_proof(struct link *link, const struct network_key *key)
+{
+	struct frame_proof f = { .network = key->name };
+	struct session_binding binding;
+	const struct public_key *own = &link->node->config.identity->public_key;
+	enum role role = link->outgoing ? ROLE_DIALLER : ROLE_ACCEPTOR;
+
+	if (channel_binding(&link->channel, own, &binding) < 0 ||
+		membership_prove(key, role, &binding, f.proof) < 0)
+		return -ENOMEM;
+	wire_put_proof(&link->control, &f);
+	link_touch(link);
+	link_check(link);
+	return 0;
+}
+
+void handshake_secured(struct link *link)
+{
+	struct node *node = link->node;
+	link->id = identity_of(&link->channel.peer);
+	link->state = LINK_STATE_PROVING;
+	if (link->dial && !id_is_zero(&link->dial->expected) &&
+		!id_equal(&link->dial->expected, &link->id))
+		link_close(link, GOODBYE_DONE); // somebody else lives there now
+	else if (link->outgoing && say_proof(link, &node->config.keyring->keys[0]) < 0)
+		link_kill(link, GOODBYE_MEMORY);
+}
+
+static bool proves(struct link *link, const struct network_key *key, const uint8_t *proof)
+{
+	struct session_binding binding;
+	const struct public_key *own = &link->node->config.identity->public_key;
+	enum role role = link->outgoing ? ROLE_ACCEPTOR : ROLE_DIALLER;
+	return channel_binding(&link->channel, own, &binding) == 0 &&
+	       membership_verify(key, role, &binding, proof);
+}
+
+int handshake_proof(struct link *link, const struct frame_proof *f)
+{
+	struct node *node = link->node;
+	const struct network_key *key = keyring_find(node->config.keyring, &f->network);
+
+	if (!key || !proves(link, key, f->proof)) {
+		handshake_refuse(link, GOODBYE_MEMBERSHIP);
+		return 0;
+	}
+	// Answered with the key that it knows.
+	if (!link->outgoing && say_proof(link, key) < 0) {
+		link_kill(link, GOODBYE_MEMORY);
+		return 0;
+	}
+	if (link->state != LINK_STATE_PROVING)
+		return 0;
+	link->state = LINK_STATE_GREETING;
+	link->proven = true;
+	if (!access_permits(node->config.access, &link->id))
+		handshake_refuse(link, GOODBYE_DENIED);
+	else if (link->outgoing)
+		say_hello(link);
+	return 0;
+}
+
+// Of the addresses that it names, the one at which we see it; else one that is like ours.
+static struct address best_address(const struct link *link, const struct frame_hello *f)
+{
+	const struct address *best = NULL;
+
+	for (int i = 0; i < f->address_count; i++) {
+		const struct address *a = &f->addresses[i];
+		if (address_same_host(a, &link->remote))
+			return *a;
+		if (a->family == link->remote.family && !best &&
+			address_is_loopback(a) == address_is_loopback(&link->remote))
+			best = a;
+	}
+	if (!best && f->address_count)
+		best = &f->addresses[0];
+	return best ? *best : (struct address){ 0 };
 }
 
 static void remember(struct link *link, const struct frame_hello *f)
 {
-	link->id = f->id;
 	link->incarnation = f->incarnation;
 	memcpy(link->name, f->name, sizeof link->name);
-	if (f->address_count)
-		link->address = f->addresses[0];
+	link->address = best_address(link, f);
 	link->peers = f->peers;
 	link->room = f->room;
 	link->component = f->component;
@@ -63,17 +162,9 @@ static void remember(struct link *link, const struct frame_hello *f)
 	if (!link->outgoing) {
 		link->intent = f->intent;
 		link->replaced = f->replaced;
+		memcpy(link->permit, f->permit, sizeof link->permit);
 		link->offer = f->offer;
 	}
-}
-
-static void refuse(struct link *link, enum goodbye reason)
-{
-	struct node *node = link->node;
-	node->counters.links_refused++;
-	NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s", address_format(&link->remote).text,
-		link->outgoing ? "out" : "in", goodbye_name(reason));
-	link_close(link, reason);
 }
 
 static struct link *waiting_from(struct node *node, const struct id *id)
@@ -96,7 +187,7 @@ static bool outlive(struct link *link)
 		return true;
 	}
 	if (link->incarnation < up->incarnation)
-		refuse(link, GOODBYE_CLASH);
+		handshake_refuse(link, GOODBYE_CLASH);
 	else
 		link_close(link, GOODBYE_DUPLICATE);
 	return false;
@@ -149,7 +240,7 @@ static void greet_acceptor(struct link *link)
 	if (!outlive(link))
 		return;
 	struct link *waiting = waiting_from(node, &link->id);
-	if (waiting && id_compare(&node->config.id, &link->id) > 0) {
+	if (waiting && id_compare(&node->id, &link->id) > 0) {
 		link_close(link, GOODBYE_DUPLICATE);
 		return;
 	}
@@ -169,13 +260,14 @@ int handshake_hello(struct link *link, const struct frame_hello *f)
 	struct node *node = link->node;
 
 	if (f->version_min > WIRE_VERSION || f->version_max < WIRE_VERSION) {
-		refuse(link, GOODBYE_VERSION);
+		handshake_refuse(link, GOODBYE_VERSION);
 		return 0;
 	}
 	remember(link, f);
-	if (id_equal(&f->id, &node->config.id)) {
+	if (id_equal(&link->id, &node->id)) {
 		if (f->instance != node->instance) {
-			refuse(link, GOODBYE_CLASH);
+			handshake_refuse(link, GOODBYE_CLASH);
+			node_clash(node, f->incarnation);
 		} else {
 			if (link->dial && link->dial->entry)
 				link->dial->entry->self = true;

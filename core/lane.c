@@ -136,9 +136,10 @@ void lane_seek(struct link *link, struct lane *lane, uint64_t next)
 	if (b && batch_next(b) <= next)
 		b = NULL; // at the head
 	uint64_t kept = b ? b->first : s->next;
-	if (next < kept) {
-		struct frame_position f = { s->key, kept };
-		wire_put_position(&link->control, FRAME_TRIMMED, &f);
+	size_t n;
+	const uint8_t *shown = next < kept ? source_show(s, kept, &n) : NULL;
+	if (shown) {
+		wire_put_trimmed(&link->control, kept, shown, n);
 		link_touch(link);
 	}
 	lane->active = true;
@@ -189,8 +190,8 @@ bool lane_output(struct link *link)
 			continue;
 		}
 		if (!lane->begun) {
-			wire_put_batch(&link->control, &lane->source->key, b->first, b->bytes,
-				(uint16_t)b->count, b->lengths);
+			wire_put_sealed(&link->control, FRAME_BATCH, b->header,
+				batch_header_bytes(b->count, b->bytes));
 			lane->credit -= lane_header_charge(b->count);
 			lane->begun = true;
 		} else {

@@ -17,10 +17,11 @@
 // A batch gathers small messages up to this; a larger message is a batch of its own.
 #define BATCH_BYTES (64 * KIB)
 #define BATCH_COUNT 1024
-// Longest time that a message may wait for others to share its batch.
-#define BATCH_DELAY (1 * MILLISECOND)
-// Two publishes closer than this are "under load": the second one gathers.
-#define BATCH_IDLE ((uint64_t)100)
+// Longest time that a message may wait for others to share its batch, and its signature.
+#define BATCH_DELAY (2 * MILLISECOND)
+// Two publishes closer than this are "under load": the second one gathers. Several times what a
+// signature costs, so that signing lone messages leaves most of the time to other things.
+#define BATCH_IDLE ((uint64_t)150)
 
 // What the log keeps for those who were away: this much or this long, whichever ends first.
 #define RETAIN_BYTES (16 * MIB)
@@ -37,6 +38,9 @@
 // Batches that are being received, of all sources.
 #define PARTIAL_BYTES (64 * MIB)
 #define SOURCES_MAX   16384
+// Sources that a peer may show us for the first time: so many at once, and then so often.
+#define NEW_SOURCE_BURST    1024
+#define NEW_SOURCE_INTERVAL (100 * MILLISECOND)
 
 // A reader that keeps others waiting has this long to move at STALL_RATE.
 #define STALL_TIMEOUT	(3 * SECOND)
@@ -70,10 +74,12 @@
 #define RESOLVE_MAX	16  // addresses of one name
 
 // Links.
-#define LINKS_MAX	  1024 // all states together, of a node without a limit
-#define UNPROVEN_MAX	  64   // accepted and not yet up
-#define HANDSHAKE_TIMEOUT (10 * SECOND)
-#define DIAL_TIMEOUT	  (3 * SECOND)	      // a TCP connect
+#define LINKS_MAX	  1024		// all states together, of a node without a limit
+#define UNPROVEN_MAX	  64		// accepted, and membership not proven
+#define UNPROVEN_HOST_MAX 16		// of these, from one host
+#define UNPROVEN_PATIENCE (1 * SECOND)	// after that, an unproven link makes room for a newcomer
+#define HANDSHAKE_TIMEOUT (10 * SECOND) // from the connection to a link that is up
+#define DIAL_TIMEOUT	  (3 * SECOND)	// a TCP connect
 #define FAREWELL_TIME	  (500 * MILLISECOND) // to flush what was promised before closing
 // A silent peer is noticed at most this long after ping_timeout.
 #define PING_INTERVAL_MAX (500 * MILLISECOND)
@@ -109,6 +115,14 @@
 #define LEASE_EXPIRE	 (900 * SECOND)
 #define GONE_FAILURES	 2   // dials in a row, and a member counts as gone
 #define ANNOUNCE_PAYLOAD 512 // bytes
+// News that a link may bring: a whole network at once, and then so often. One that goes on when
+// as much again was dropped is closed.
+#define ANNOUNCE_BURST	  8192
+#define ANNOUNCE_INTERVAL (5 * MILLISECOND)
+#define REFUTE_INTERVAL	  (1 * SECOND) // between two answers to word that we are gone
+// Two of one id: heard so often within this time, one of them has to go.
+#define CLASH_COUNT 3
+#define CLASH_TIME  (60 * SECOND)
 
 // Logs in the mount.
 #define EVENTS_BYTES (1 * MIB)

@@ -4,9 +4,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
+#include "core/handshake.h"
 #include "core/node_inner.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -17,16 +20,17 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 struct link *link_new(struct node *node, const struct address *remote, bool outgoing)
 {
 	struct link *link = calloc(1, sizeof *link);
-	if (!link)
+	if (!link || channel_init(&link->channel, node->channels, outgoing) < 0) {
+		free(link);
 		return NULL;
+	}
 	link->node = node;
 	link->serial = ++node->last_serial;
 	link->remote = *remote;
 	link->outgoing = outgoing;
 	link->created = link->heard = link->taken = node->now;
-	link->state = outgoing ? LINK_STATE_DIALLING : LINK_STATE_GREETING;
+	link->state = outgoing ? LINK_STATE_DIALLING : LINK_STATE_SECURING;
 	link->deadline = node->now + (outgoing ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
-	channel_init(&link->channel);
 	DL_APPEND(node->links, link);
 	node->link_count++;
 	return link;
@@ -83,6 +87,10 @@ static int reason_error(enum goodbye reason)
 	case GOODBYE_PROTOCOL:
 	case GOODBYE_VERSION:
 	case GOODBYE_CLASH:
+	case GOODBYE_MEMBERSHIP:
+	case GOODBYE_DENIED:
+	case GOODBYE_TLS:
+	case GOODBYE_SIGNATURE:
 		return -EACCES;
 	case GOODBYE_SHUTDOWN:
 	case GOODBYE_REPLACED:
@@ -91,6 +99,7 @@ static int reason_error(enum goodbye reason)
 	case GOODBYE_DONE:
 	case GOODBYE_LOST:
 	case GOODBYE_RESTARTED:
+	case GOODBYE_FLOOD:
 		break;
 	}
 	return -ECONNREFUSED;
@@ -122,7 +131,10 @@ static void close_with(struct link *link, const struct frame_goodbye *f)
 		return;
 	}
 	end(link, f->reason);
-	wire_put_goodbye(&link->control, f);
+	if (link->channel.open)
+		wire_put_goodbye(&link->control, f);
+	else if (buffer_length(&link->wire) == 0)
+		link_kill(link, f->reason);
 	link_touch(link);
 	link_check(link);
 }
@@ -154,40 +166,85 @@ static void malformed(struct link *link)
 {
 	struct node *node = link->node;
 	node->counters.frames_malformed++;
-	if (!link_up(link))
-		NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s",
-			address_format(&link->remote).text, link->outgoing ? "out" : "in",
-			goodbye_name(GOODBYE_PROTOCOL));
-	link_close(link, GOODBYE_PROTOCOL);
+	if (link->state == LINK_STATE_CLOSING)
+		link_kill(link, GOODBYE_PROTOCOL);
+	else if (link_up(link))
+		link_close(link, GOODBYE_PROTOCOL);
+	else
+		handshake_refuse(link, GOODBYE_PROTOCOL);
 }
 
-int link_receive(struct link *link, const uint8_t *bytes, size_t n)
+// Not TLS as it should be, or damaged on the way.
+static void insecure(struct link *link)
 {
-	struct node *node = link->node;
+	if (link->state == LINK_STATE_CLOSING)
+		link_kill(link, GOODBYE_TLS);
+	else if (link_up(link))
+		link_close(link, GOODBYE_TLS);
+	else
+		handshake_refuse(link, GOODBYE_TLS);
+}
 
-	link->heard = node->now;
-	if (link->state == LINK_STATE_CLOSING || link->state == LINK_STATE_DEAD)
-		return 0;
-	if (channel_open(&link->channel, bytes, n, &link->in) < 0) {
-		link_kill(link, GOODBYE_MEMORY);
-		return -ENOMEM;
-	}
-	while (link->state != LINK_STATE_CLOSING && link->state != LINK_STATE_DEAD) {
+static size_t frame_limit(const struct link *link)
+{
+	// The last frames before the peer has seen our goodbye are of any size.
+	return link_up(link) || link->state == LINK_STATE_CLOSING ? FRAME_MAX : FRAME_MAX_EARLY;
+}
+
+void link_read(struct link *link)
+{
+	while (link->state != LINK_STATE_DEAD) {
 		uint8_t type = 0;
 		const uint8_t *frame = buffer_bytes(&link->in);
-		int64_t length = wire_next(frame, buffer_length(&link->in),
-			link_up(link) ? FRAME_MAX : FRAME_MAX_EARLY, &type);
+		int64_t length =
+			wire_next(frame, buffer_length(&link->in), frame_limit(link), &type);
 		if (length == 0)
 			break;
-		if (length < 0 || node_frame(node, link, type, frame + FRAME_HEADER,
+		if (length < 0 || node_frame(link->node, link, type, frame + FRAME_HEADER,
 					  (size_t)length - FRAME_HEADER) < 0) {
 			malformed(link);
 			break;
 		}
 		buffer_consume(&link->in, (size_t)length);
 	}
+}
+
+void link_receive(struct link *link, const uint8_t *bytes, size_t n)
+{
+	link->heard = link->node->now;
+	if (link->state == LINK_STATE_DEAD)
+		return;
+	int r = channel_open(&link->channel, bytes, n, &link->in, &link->wire);
+	if (buffer_length(&link->wire))
+		link_touch(link);
+	if (r == -ENOMEM) {
+		link_kill(link, GOODBYE_MEMORY);
+		return;
+	}
+	if (link->channel.open && link->state == LINK_STATE_SECURING)
+		handshake_secured(link);
+	// What came whole before the damage counts.
+	link_read(link);
+	if (r < 0 && link->state != LINK_STATE_DEAD)
+		insecure(link);
 	buffer_shrink(&link->in, 256 * KIB);
-	return 0;
+}
+
+int link_permit(struct link *link, uint8_t permit[DIGEST_BYTES])
+{
+	static const char tag[] = "smokefs/1 permit";
+	const struct public_key *own = &link->node->config.identity->public_key;
+	uint8_t text[sizeof tag + EXPORTER_BYTES];
+	struct session_binding binding;
+
+	if (channel_binding(&link->channel, own, &binding) < 0)
+		return -ENOMEM;
+	memcpy(text, tag, sizeof tag);
+	memcpy(text + sizeof tag, binding.exporter, EXPORTER_BYTES);
+	int r = digest(text, sizeof text, permit);
+	OPENSSL_cleanse(text, sizeof text);
+	OPENSSL_cleanse(&binding, sizeof binding);
+	return r;
 }
 
 // One frame of the direct stream, and credit for the other direction.
@@ -222,8 +279,8 @@ static void fill(struct link *link)
 		while (buffer_length(&link->control) < OUTPUT_BYTES && data_frame(link))
 			;
 	}
-	if (buffer_length(&link->control) &&
-		channel_seal(&link->channel, &link->control, &link->wire))
+	if (buffer_length(&link->control) && link->channel.open &&
+		channel_seal(&link->channel, &link->control, &link->wire) < 0)
 		link_kill(link, GOODBYE_MEMORY);
 	else
 		link_check(link);
@@ -245,6 +302,9 @@ void link_sent(struct link *link, size_t n)
 {
 	link->taken = link->node->now;
 	buffer_consume(&link->wire, n);
+	// Nobody to wait for: this one does not know what a goodbye is.
+	if (link->state == LINK_STATE_CLOSING && !link->channel.open && !buffer_length(&link->wire))
+		link_kill(link, GOODBYE_TLS);
 	buffer_shrink(&link->wire, 2 * OUTPUT_BYTES);
 	buffer_shrink(&link->control, 2 * OUTPUT_BYTES);
 }
@@ -290,8 +350,7 @@ uint64_t link_tick(struct link *link)
 	if (link->state != LINK_STATE_CLOSING) {
 		node->counters.links_timed_out++;
 		if (!link->outgoing)
-			NODE_EVENT(node, "refused", "addr=%s dir=in reason=%s",
-				address_format(&link->remote).text, goodbye_name(GOODBYE_TIMEOUT));
+			handshake_report(link, GOODBYE_TIMEOUT, "");
 	}
 	link_kill(link, GOODBYE_TIMEOUT);
 	return UINT64_MAX;

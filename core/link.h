@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A link: one connection to one other node, from the first byte to the last.
 //
-//     DIALLING --connected--> GREETING --HELLO, accepted--> UP
-//     (accepted) -----------> GREETING --HELLO, answered--> WAITING --ACCEPT--> UP
+//     DIALLING --connected--> SECURING --TLS--> PROVING --PROOF--> GREETING --HELLO--> UP
+//     (accepted) -----------> SECURING --TLS--> PROVING --PROOF--> GREETING --HELLO-->
+//                                                        WAITING --ACCEPT--> UP
 //     any --link_close()--> CLOSING --flushed, end of file or time--> DEAD
 //     any --link_kill()--> DEAD
 //
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/allowance.h"
 #include "core/channel.h"
 #include "core/node.h"
 #include "core/wire.h"
@@ -21,6 +23,8 @@ struct lane;
 
 enum link_state {
 	LINK_STATE_DIALLING,
+	LINK_STATE_SECURING, // who it is becomes known
+	LINK_STATE_PROVING,  // and now, whether it is a member
 	LINK_STATE_GREETING,
 	LINK_STATE_WAITING,
 	LINK_STATE_UP,
@@ -37,6 +41,7 @@ struct link {
 	uint32_t serial;
 	enum link_state state;
 	bool outgoing;
+	bool proven; // to be a member's; before that, nothing it says counts
 	struct address remote;
 	struct dial *dial; // borrowed, while it is being dialled
 	uint64_t deadline; // of the state, 0: none
@@ -47,13 +52,14 @@ struct link {
 	struct buffer control; // frames, not yet sealed; data is added only when it is sent
 	struct buffer wire;    // ready for the socket
 
-	// The other end, from its HELLO.
-	struct id id;
+	struct id id; // the other end's, as TLS has shown
+	// From its HELLO.
 	uint64_t incarnation;
 	char name[NAME_MAX_LENGTH + 1];
 	struct address address;
 	uint8_t intent; // what the dialler wanted
 	struct id replaced;
+	uint8_t permit[DIGEST_BYTES];
 	struct contact offer;
 	uint16_t peers, room;
 	struct component_mark component;
@@ -64,6 +70,8 @@ struct link {
 	uint64_t ping_sent;	    // of the one that is unanswered, 0: none
 	uint64_t ping_next;
 	uint64_t rtt;
+	struct allowance new_sources, news;
+	uint64_t news_dropped;
 	bool unknown_reported;	 // it has sent a frame of a type that we do not know
 	uint64_t extra_until;	 // one link too many because of this one, allowed until then
 	uint64_t rewiring_until; // somebody was asked to take our place on it
@@ -81,6 +89,7 @@ struct link {
 	bool exchanged;	     // the peer's frontiers are known
 };
 
+// NULL when memory is out.
 struct link *link_new(struct node *node, const struct address *remote, bool outgoing);
 // Only node_reap() calls it.
 void link_free(struct link *link);
@@ -90,7 +99,7 @@ static inline bool link_up(const struct link *link)
 	return link->state == LINK_STATE_UP;
 }
 
-// Has the link's other end been proven, and does it count towards max?
+// Does it count towards max?
 static inline bool link_counts(const struct link *link)
 {
 	return link->state == LINK_STATE_UP || link->state == LINK_STATE_WAITING;
@@ -106,7 +115,9 @@ void link_close(struct link *link, enum goodbye reason);
 void link_redirect(struct link *link);
 // Ends it at once.
 void link_kill(struct link *link, enum goodbye reason);
-int link_receive(struct link *link, const uint8_t *bytes, size_t n);
+void link_receive(struct link *link, const uint8_t *bytes, size_t n);
+// What the channel has let through: frames' bytes in link->in.
+void link_read(struct link *link);
 size_t link_output(struct link *link, const uint8_t **bytes);
 void link_sent(struct link *link, size_t n);
 // Pings, deadlines. Returns when it is due again.
@@ -116,3 +127,6 @@ void link_forgive(struct link *link);
 // Local use, or bytes on the way: not to be given up for the sake of order.
 bool link_in_use(const struct link *link);
 struct contact link_contact(const struct link *link);
+// What lets whoever shows it take this node's place on the link: only the two ends can make it,
+// and it ends with the link. 0 or -ENOMEM.
+int link_permit(struct link *link, uint8_t permit[DIGEST_BYTES]);

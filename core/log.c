@@ -13,9 +13,15 @@ static struct batch *log_at(const struct log *log, uint64_t index)
 	return log->ring[index & (log->capacity - 1)];
 }
 
+// Is it for every reader here?
+static bool is_news(const struct batch *b)
+{
+	return !b->own && !b->muted;
+}
+
 static bool cursor_wants(const struct cursor *c, const struct batch *b)
 {
-	return !b->own || c->loopback;
+	return is_news(b) || (b->own && c->loopback);
 }
 
 void log_init(struct log *log)
@@ -81,7 +87,7 @@ int log_append(struct log *log, struct batch *b, uint64_t now)
 	log->ring[log->head++ & (log->capacity - 1)] = b;
 	log->bytes += batch_charge(b);
 	log->distance += batch_charge(b);
-	if (!b->own)
+	if (is_news(b))
 		log->ordinal += b->count;
 	log->fresh = true;
 	if (b->holds)
@@ -299,7 +305,7 @@ static void cursor_step(struct cursor *c, struct batch *b)
 {
 	c->offset = 0;
 	c->passed += MESSAGE_CHARGE;
-	c->ordinal += !b->own;
+	c->ordinal += is_news(b);
 	if (++c->message < b->count) {
 		// A batch that only a pin keeps has to be finished from the pin.
 		if (b->kept)

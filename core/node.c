@@ -12,10 +12,17 @@
 #include "core/handshake.h"
 #include "core/node_inner.h"
 
-// Links are not authenticated, so that nothing but this machine may be reached.
 bool node_may_dial(const struct address *a)
 {
-	return a->port && address_is_loopback(a);
+	return address_dialable(a);
+}
+
+bool node_is_own(const struct node *node, const struct address *a)
+{
+	for (int i = 0; i < node->config.other_count; i++)
+		if (address_equal(a, &node->config.others[i]))
+			return true;
+	return address_equal(a, &node->config.address);
 }
 
 struct node *node_new(const struct node_config *config, const struct node_driver *driver)
@@ -27,7 +34,10 @@ struct node *node_new(const struct node_config *config, const struct node_driver
 	node->driver = *driver;
 	node->random.state = config->seed;
 	node->instance = random_next(&node->random);
-	if (broadcast_init(node) < 0) {
+	node->id = config->identity->id;
+	node->channels = channel_settings_new(config->identity);
+	if (!node->channels || broadcast_init(node) < 0) {
+		channel_settings_free(node->channels);
 		free(node);
 		return NULL;
 	}
@@ -71,6 +81,7 @@ void node_free(struct node *node)
 	members_fini(&node->members);
 	view_fini(&node->view);
 	event_log_fini(&node->events);
+	channel_settings_free(node->channels);
 	free(node);
 }
 
@@ -113,8 +124,66 @@ static void start(struct node *node)
 	overlay_init(node);
 	members_announce(node);
 	NODE_EVENT(node, "listen", "addr=%s id=%s name=%s",
-		address_format(&node->config.address).text, id_format(&node->config.id).text,
+		address_format(&node->config.address).text, id_format(&node->id).text,
 		node->config.name[0] ? event_escape(node->config.name).text : "-");
+}
+
+void node_clash(struct node *node, uint64_t incarnation)
+{
+	if (incarnation > node->clash_heard)
+		node->clash_heard = incarnation;
+	node->clashing = true;
+}
+
+void node_clash_hint(struct node *node)
+{
+	node->clash_hinted |= allowance_take(&node->clash_hints, node->now, CLASH_TIME, 1);
+}
+
+// From here on, this node is a new life of its id.
+static void take_incarnation(struct node *node, uint64_t incarnation)
+{
+	struct source_key key = { node->id, incarnation };
+	struct source *own = source_new(node, &key, 1);
+	int r = node->config.keep_incarnation
+			? node->config.keep_incarnation(node->config.keep_context, incarnation)
+			: 0;
+
+	if (!own)
+		return; // it will be heard of again
+	if (r < 0)
+		NODE_EVENT(node, "config", "incarnation=%" PRIu64 " error=%s", incarnation,
+			strerrorname_np(-r));
+	publisher_flush(node);
+	node->publisher.own = own;
+	node->config.incarnation = incarnation;
+	members_announce(node);
+}
+
+// Somebody else goes by our id: an earlier life of ours from which we have not learnt how far it
+// had come, or a second node on a copy of our state. The former is settled by going on above it.
+static void settle_clash(struct node *node)
+{
+	uint64_t next = node->wall / MILLISECOND;
+	uint64_t heard = node->clash_heard > node->config.incarnation ? node->clash_heard
+								      : node->config.incarnation;
+
+	bool proven = node->clashing;
+	node->clashing = node->clash_hinted = false;
+	if (node->stopping)
+		return;
+	if (proven) {
+		memmove(node->clashes + 1, node->clashes,
+			sizeof node->clashes - sizeof node->clashes[0]);
+		node->clashes[0] = node->now;
+	}
+	uint64_t first = node->clashes[CLASH_COUNT - 1];
+	if (proven && first && node->now - first < CLASH_TIME) {
+		NODE_EVENT(node, "clash", "id=%s", id_format(&node->id).text);
+		node_stop(node);
+		return;
+	}
+	take_incarnation(node, next > heard ? next : heard + 1);
 }
 
 void node_advance(struct node *node, uint64_t now, uint64_t wall)
@@ -132,6 +201,8 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 			link_forgive(link);
 	DL_FOREACH (node->links, link)
 		link_tick(link);
+	if (node->clashing || node->clash_hinted)
+		settle_clash(node);
 	if (node->stopping)
 		take_leave(node);
 	overlay_tick(node);
@@ -166,6 +237,8 @@ uint64_t node_deadline(const struct node *node)
 	due = lower(due, broadcast_deadline(node));
 	due = lower(due, lower(node->members.renew, node->members.sweep));
 	due = lower(due, node->announce.sweep);
+	if (node->clashing || node->clash_hinted)
+		return node->now;
 	if (node->stopping && node->now < node->stop_deadline)
 		due = lower(due, node->stop_deadline);
 	DL_FOREACH (node->links, link)
@@ -173,21 +246,45 @@ uint64_t node_deadline(const struct node *node)
 	return due;
 }
 
-static size_t unproven(const struct node *node)
+static bool is_unproven(const struct link *link)
 {
-	const struct link *link;
-	size_t count = 0;
-	DL_FOREACH (node->links, link)
-		count += !link->outgoing &&
-			 (link->state == LINK_STATE_GREETING || link->state == LINK_STATE_WAITING);
-	return count;
+	return !link->outgoing && !link->proven && link->state != LINK_STATE_DEAD;
+}
+
+// Is there room for one more of whom nothing is known? Who has had his time makes it.
+static bool room_for_stranger(struct node *node, const struct address *from)
+{
+	struct link *link, *oldest = NULL, *oldest_of_host = NULL;
+	size_t count = 0, of_host = 0;
+
+	DL_FOREACH (node->links, link) {
+		if (!is_unproven(link))
+			continue;
+		count++;
+		oldest = oldest ? oldest : link;
+		if (!address_same_host(&link->remote, from))
+			continue;
+		of_host++;
+		oldest_of_host = oldest_of_host ? oldest_of_host : link;
+	}
+	if (of_host >= UNPROVEN_HOST_MAX)
+		oldest = oldest_of_host;
+	else if (count < UNPROVEN_MAX)
+		return true;
+	if (node->now - oldest->created < UNPROVEN_PATIENCE)
+		return false;
+	if (oldest->state != LINK_STATE_CLOSING)
+		handshake_report(oldest, GOODBYE_TIMEOUT, "");
+	link_kill(oldest, GOODBYE_TIMEOUT);
+	return true;
 }
 
 struct link *node_accept(struct node *node, const struct address *from)
 {
 	struct link *link = NULL;
-	if (!node->stopping && node->link_count < LINKS_MAX && unproven(node) < UNPROVEN_MAX)
+	if (!node->stopping && node->link_count < LINKS_MAX && room_for_stranger(node, from))
 		link = link_new(node, from, false);
+	node_reap(node);
 	if (!link) {
 		node->counters.accepts_refused++;
 		NODE_EVENT(
@@ -233,10 +330,8 @@ void node_receive(struct node *node, struct link *link, const uint8_t *bytes, si
 void node_lost(struct node *node, struct link *link, int error)
 {
 	(void)error;
-	if (!link->outgoing &&
-		(link->state == LINK_STATE_GREETING || link->state == LINK_STATE_WAITING))
-		NODE_EVENT(node, "refused", "addr=%s dir=in reason=%s",
-			address_format(&link->remote).text, goodbye_name(GOODBYE_LOST));
+	if (!link->outgoing && link->state < LINK_STATE_UP)
+		handshake_report(link, GOODBYE_LOST, "");
 	link_kill(link, GOODBYE_LOST);
 	node_reap(node);
 }
@@ -263,6 +358,7 @@ void node_sent(struct node *node, struct link *link, size_t n)
 	link_sent(link, n);
 	if (node->stopping)
 		take_leave(node);
+	node_reap(node);
 }
 
 void link_set_socket(struct link *link, void *socket)
@@ -282,8 +378,7 @@ void node_add_seed(struct node *node, const char *host, uint16_t port)
 
 	view_add_seed(&node->view, host, port);
 	// A list of seeds is often the same file everywhere, oneself in it.
-	if (address_parse_host(&literal, host, port) == 0 &&
-		address_equal(&literal, &node->config.address)) {
+	if (address_parse_host(&literal, host, port) == 0 && node_is_own(node, &literal)) {
 		e = view_find_address(&node->view, &literal);
 		if (e)
 			e->self = true;
@@ -427,6 +522,11 @@ const struct node_config *node_config(const struct node *node)
 	return &node->config;
 }
 
+const struct id *node_id(const struct node *node)
+{
+	return &node->id;
+}
+
 uint64_t node_now(const struct node *node)
 {
 	return node->now;
@@ -495,4 +595,51 @@ int node_drop(struct node *node, const struct id *id)
 	link_close(link, GOODBYE_DROPPED);
 	node_reap(node);
 	return 0;
+}
+
+// Members that may not link any more do not stay.
+static void enforce_access(struct node *node)
+{
+	struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link->proven && !access_permits(node->config.access, &link->id))
+			link_close(link, GOODBYE_DENIED);
+	node_reap(node);
+}
+
+int node_allow(struct node *node, const struct id *id)
+{
+	if (id_equal(id, &node->id))
+		return -EINVAL;
+	node->overlay.next = 0;
+	return access_allow(node->config.access, id);
+}
+
+int node_deny(struct node *node, const struct id *id)
+{
+	if (id_equal(id, &node->id))
+		return -EINVAL;
+	int r = access_deny(node->config.access, id);
+	if (r == 0)
+		enforce_access(node);
+	return r;
+}
+
+void node_set_access(struct node *node, struct access *fresh)
+{
+	access_fini(node->config.access);
+	*node->config.access = *fresh;
+	*fresh = (struct access){ 0 };
+	enforce_access(node);
+}
+
+void node_rekey(struct node *node, struct keyring *fresh)
+{
+	struct network_name before = node->config.keyring->keys[0].name;
+	keyring_replace(node->config.keyring, fresh);
+	NODE_EVENT(node, "config", "keys=%zu", node->config.keyring->count);
+	// What newcomers are told of us has to be signed for a network that they know.
+	if (memcmp(&before, &node->config.keyring->keys[0].name, sizeof before) != 0)
+		members_announce(node);
+	node_reap(node);
 }

@@ -12,21 +12,32 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/access.h"
 #include "core/address.h"
 #include "core/event.h"
-#include "core/id.h"
+#include "core/identity.h"
+#include "core/keyring.h"
 #include "core/log.h"
 #include "core/stream.h"
 
 struct link;
 struct node;
 
+// What is borrowed here outlives the node, and changes through the node alone.
 struct node_config {
-	struct id id;
-	uint64_t incarnation; // higher than any this id was ever used with
-	uint64_t seed;	      // for jitter and choice
+	const struct identity *identity; // borrowed
+	struct keyring *keyring;	 // borrowed; not empty
+	struct access *access;		 // borrowed
+	uint64_t incarnation;		 // higher than any this id was ever used with
+	// Keeps a higher incarnation for the next start, before it is used. 0 or -errno, which is
+	// logged. May be NULL.
+	int (*keep_incarnation)(void *context, uint64_t incarnation);
+	void *keep_context;
+	uint64_t seed; // for jitter and choice
 	char name[NAME_MAX_LENGTH + 1];
-	struct address address; // where this node listens
+	struct address address; // where others reach this node
+	struct address others[HELLO_ADDRESSES - 1];
+	uint8_t other_count; // more of such addresses
 	uint32_t min_peers;
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;
@@ -54,6 +65,7 @@ struct node_driver {
 	X(stream_bytes_lost)  /* on streams whose peer went */                 \
 	X(frames_malformed)                                                    \
 	X(frames_unknown)                                                      \
+	X(signatures_bad)                                                      \
 	X(links_refused)                                                       \
 	X(links_timed_out)                                                     \
 	X(links_slow)                                                          \
@@ -127,6 +139,7 @@ struct log *node_log(struct node *node);
 struct event_log *node_events(struct node *node);
 struct node_counters *node_counters(struct node *node);
 const struct node_config *node_config(const struct node *node);
+const struct id *node_id(const struct node *node);
 uint64_t node_now(const struct node *node);
 uint64_t node_started(const struct node *node);
 size_t node_member_count(const struct node *node);
@@ -164,3 +177,14 @@ int node_connect_result(struct node *node, int64_t token);
 void node_connect_cancel(struct node *node, int64_t token);
 // -ENOENT: no such peer.
 int node_drop(struct node *node, const struct id *id);
+// Who may link to this node, see core/access. A peer that may not any more is dropped at once, and
+// what the denied say is not delivered here. 0; -EINVAL this node itself, -ENOSPC, -ENOMEM.
+int node_allow(struct node *node, const struct id *id);
+int node_deny(struct node *node, const struct id *id);
+
+// Settings that were read again.
+//
+// The keys from now on; cleanses `fresh`. Links that are up stay.
+void node_rekey(struct node *node, struct keyring *fresh);
+// The lists from now on; empties `fresh`.
+void node_set_access(struct node *node, struct access *fresh);

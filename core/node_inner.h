@@ -2,6 +2,7 @@
 // The inside of a node, for the modules that make it up. Nobody above core/node includes this.
 #pragma once
 
+#include "core/allowance.h"
 #include "core/announce.h"
 #include "core/broadcast.h"
 #include "core/component.h"
@@ -23,6 +24,8 @@ struct connect {
 
 struct node {
 	struct node_config config;
+	struct id id; // of the identity
+	struct channel_settings *channels;
 	struct node_driver driver;
 	uint64_t now, wall, started;
 	uint64_t instance;
@@ -37,6 +40,11 @@ struct node {
 	uint32_t last_serial;
 	struct link *output; // links that may have something to send
 	bool dead_links;
+	uint64_t clash_heard; // an incarnation of ours that somebody else has, until it is acted on
+	bool clashing;	      // there is proof of it
+	bool clash_hinted;
+	struct allowance clash_hints;
+	uint64_t clashes[CLASH_COUNT]; // when the last of them were
 	bool stopping;
 	uint64_t stop_deadline;
 
@@ -70,3 +78,10 @@ int node_frame(
 	struct node *node, struct link *link, uint8_t type, const uint8_t *payload, size_t n);
 void node_connect_done(struct node *node, int64_t token, int result);
 bool node_may_dial(const struct address *a);
+bool node_is_own(const struct node *node, const struct address *a);
+// Somebody else has our key, and this incarnation: what was signed or shown with it proves it.
+// Acted on in the next turn: a higher one is taken, or, when it goes on, this node ends.
+void node_clash(struct node *node, uint64_t incarnation);
+// A member says that there is one like us. A higher incarnation is taken, now and then, and no
+// more.
+void node_clash_hint(struct node *node);

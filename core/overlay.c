@@ -2,7 +2,9 @@
 // Gathering and reordering. Reaching a node is core/dial's, knowing of one core/view's.
 #include "core/overlay.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "core/node_inner.h"
@@ -48,12 +50,18 @@ static struct link *spare(struct node *node, const struct link *except, const st
 	return best;
 }
 
-static bool takes_place(struct node *node, const struct link *link)
+// The link whose place the dialler takes, with the leave of its other end; NULL: none.
+static struct link *place_taken(struct node *node, const struct link *link)
 {
+	uint8_t permit[DIGEST_BYTES];
 	if (link->outgoing || link->intent != INTENT_REPLACE)
-		return false;
+		return NULL;
 	struct link *replaced = node_link_by_id(node, &link->replaced);
-	return replaced && !link_in_use(replaced);
+	if (!replaced || replaced == link || link_in_use(replaced) ||
+		link_permit(replaced, permit) < 0 ||
+		CRYPTO_memcmp(permit, link->permit, sizeof permit) != 0)
+		return NULL;
+	return replaced;
 }
 
 int overlay_judge(struct node *node, const struct link *link)
@@ -65,7 +73,7 @@ int overlay_judge(struct node *node, const struct link *link)
 	// One too many, for a moment, is what making a link before breaking one takes.
 	if (count > max)
 		return GOODBYE_FULL;
-	if (takes_place(node, link))
+	if (place_taken(node, link))
 		return 0;
 	if (link->outgoing)
 		return link->dial->purpose == DIAL_MERGE || !id_is_zero(&link->dial->leave)
@@ -90,10 +98,10 @@ uint8_t overlay_contacts(
 	return count;
 }
 
-struct contact overlay_offer(struct node *node)
+struct contact overlay_offer(struct node *node, uint8_t permit[DIGEST_BYTES])
 {
 	struct link *link = spare(node, NULL, NULL);
-	if (!link)
+	if (!link || link_permit(link, permit) < 0)
 		return (struct contact){ 0 };
 	link->rewiring_until = node->now + REWIRE_TIMEOUT;
 	return link_contact(link);
@@ -111,12 +119,15 @@ static void make_room(struct node *node, struct link *newcomer)
 	y->rewiring_until = node->now + REWIRE_TIMEOUT;
 	if (newcomer->room >= 2) {
 		f.target = link_contact(y);
-		f.replaced = node->config.id;
+		f.replaced = node->id;
+		if (link_permit(y, f.permit) < 0)
+			return;
 		wire_put_rewire(&newcomer->control, &f);
 		link_touch(newcomer);
 	} else if (!id_is_zero(&newcomer->offer.id)) {
 		f.target = newcomer->offer;
 		f.replaced = newcomer->id;
+		memcpy(f.permit, newcomer->permit, sizeof f.permit);
 		f.leave = true;
 		wire_put_rewire(&y->control, &f);
 		link_touch(y);
@@ -151,11 +162,9 @@ void overlay_link_up(struct node *node, struct link *link)
 {
 	size_t max = node->config.max_peers;
 
-	if (!link->outgoing && link->intent == INTENT_REPLACE) {
-		struct link *replaced = node_link_by_id(node, &link->replaced);
-		if (replaced && replaced != link && !link_in_use(replaced))
-			link_close(replaced, GOODBYE_REPLACED);
-	}
+	struct link *replaced = place_taken(node, link);
+	if (replaced)
+		link_close(replaced, GOODBYE_REPLACED);
 	if (max && overlay_count(node) > max) {
 		link->extra_until = node->now + REWIRE_TIMEOUT;
 		if (!link->outgoing)
@@ -181,8 +190,8 @@ void overlay_peers(struct node *node, const struct contact *contacts, size_t cou
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct contact *c = &contacts[i];
-		if (node_may_dial(&c->address) && !id_equal(&c->id, &node->config.id) &&
-			!address_equal(&c->address, &node->config.address))
+		if (node_may_dial(&c->address) && !id_equal(&c->id, &node->id) &&
+			!node_is_own(node, &c->address))
 			view_add(&node->view, node->now, c);
 	}
 	node->overlay.next = 0;
@@ -202,12 +211,13 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 		return;
 	}
 	if (running >= DIALS_MAX || node->stopping || !node_may_dial(&f->target.address) ||
-		id_equal(&f->target.id, &node->config.id) || node_link_by_id(node, &f->target.id))
+		id_equal(&f->target.id, &node->id) || node_link_by_id(node, &f->target.id))
 		return;
 	dial = dial_address(node, DIAL_REWIRE, &f->target.address);
 	if (!dial)
 		return;
 	dial->replaced = f->replaced;
+	memcpy(dial->permit, f->permit, sizeof dial->permit);
 	if (f->leave)
 		dial->leave = from->id;
 	dial_start(node, dial);
@@ -239,7 +249,10 @@ static bool connected(struct node *node, const struct view_entry *e)
 
 static bool usable(void *context, const struct view_entry *e)
 {
-	return !connected(context, e);
+	struct node *node = context;
+	// Of a seed it is not known before it has been reached.
+	bool may = id_is_zero(&e->id) || access_permits(node->config.access, &e->id);
+	return may && !connected(node, e);
 }
 
 static void start(struct node *node, enum dial_purpose purpose, struct view_entry *e)

@@ -33,7 +33,8 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 // Neighbours other than `except` that somebody could dial; the count.
 uint8_t overlay_contacts(
 	struct node *node, const struct link *except, struct contact *contacts, uint8_t max);
-// A neighbour to offer to another component, zero if none can be spared.
-struct contact overlay_offer(struct node *node);
+// A neighbour to offer to another component, zero if none can be spared, and the permit to take our
+// place there.
+struct contact overlay_offer(struct node *node, uint8_t permit[DIGEST_BYTES]);
 // Not dialled for a while: somebody dropped it by hand.
 void overlay_hold(struct node *node, const struct link *link);

@@ -7,17 +7,44 @@
 #include <string.h>
 
 #include "core/node_inner.h"
+#include "core/signing.h"
+
+// Hashes, header and signature of a batch whose messages are there. 0 or -ENOMEM.
+static int seal(struct node *node, struct batch *b)
+{
+	uint8_t hashes[(MESSAGE_MAX + CHUNK_BYTES - 1) / CHUNK_BYTES * DIGEST_BYTES];
+	struct stamp stamp = signing_stamp(node);
+	struct buffer header = BUFFER_INIT;
+	int r = 0;
+
+	for (uint32_t at = 0, i = 0; r == 0 && at < b->bytes; at += CHUNK_BYTES, i++) {
+		size_t n = b->bytes - at < CHUNK_BYTES ? b->bytes - at : CHUNK_BYTES;
+		r = digest(b->data + at, n, hashes + (size_t)i * DIGEST_BYTES);
+	}
+	wire_put_batch(&header, &stamp, b->first, b->bytes, (uint16_t)b->count, b->lengths, hashes);
+	if (r == 0)
+		r = signing_sign(node, BATCH_TAG, &header);
+	if (r == 0)
+		memcpy(b->header, buffer_bytes(&header), buffer_length(&header));
+	buffer_fini(&header);
+	return r;
+}
 
 static int publish_batch(struct node *node, struct batch *batch)
 {
 	struct publisher *p = &node->publisher;
 	size_t charge = batch_charge(batch);
 	uint32_t count = batch->count;
+	int r = seal(node, batch);
 
+	if (r < 0) {
+		batch_free(batch);
+		return r;
+	}
 	batch->own = true;
 	p->held += charge;
 	p->unsent += charge;
-	int r = broadcast_append(node, batch);
+	r = broadcast_append(node, batch);
 	if (r < 0) {
 		p->held -= charge;
 		p->unsent -= charge;
@@ -44,9 +71,15 @@ int publisher_flush(struct node *node)
 	exact->bytes = open->bytes;
 	memcpy(exact->lengths, open->lengths, open->count * sizeof *open->lengths);
 	memcpy(exact->data, open->data, open->bytes);
+	int r = publish_batch(node, exact);
+	if (r < 0) {
+		// Its writers have been told that it is on its way: once more, later.
+		p->open_until = node->now + BATCH_DELAY;
+		return r;
+	}
 	p->open = NULL;
 	batch_free(open);
-	return publish_batch(node, exact);
+	return 0;
 }
 
 static int publish_alone(struct node *node, const void *data, size_t n)

@@ -14,11 +14,10 @@ void repair_pull(struct link *link, struct source *s)
 	// Nobody has of our own source what we have not.
 	if (!lane || !link->exchanged || s == link->node->publisher.own)
 		return;
-	struct frame_position f = { s->key, s->next };
 	lane->pulling = true;
 	lane->missed = false;
 	lane->trimmed = 0;
-	wire_put_position(&link->control, FRAME_PULL, &f);
+	wire_put_pull(&link->control, &(struct frame_position){ s->key, s->next });
 	link_touch(link);
 }
 
@@ -93,26 +92,24 @@ static void declare_gap(struct node *node, struct source *s, struct link *fresh)
 	repair_pull_all(node, s, goes_on ? fresh : NULL);
 }
 
-int repair_trimmed(struct link *link, const struct frame_position *f)
+void repair_trimmed(struct link *link, struct source *s, uint64_t next)
 {
 	struct node *node = link->node;
-	struct source *s = source_find(node, &f->source);
-	struct lane *lane = s ? lane_get(link, s) : NULL;
-	// Of a source that we do not know its first batch will show the hole, if there is one.
-	if (!lane || s == node->publisher.own)
-		return 0;
-	if (f->next <= s->next) {
+	struct lane *lane = lane_get(link, s);
+	if (!lane)
+		return;
+	if (next <= s->next) {
 		// Others were faster, and what comes next is there.
 		repair_pull(link, s);
-		return 0;
+		return;
 	}
 	lane->pulling = false;
-	lane->trimmed = f->next;
+	lane->trimmed = next;
 	if (s->gapped && !s->partial) {
 		// The end of the gap has been trimmed before it could be sent. Waiting again would
 		// let that happen for ever: what this peer sends now it holds for us.
 		declare_gap(node, s, link);
-		return 0;
+		return;
 	}
 	struct link *l;
 	bool first = true, last = true;
@@ -129,7 +126,6 @@ int repair_trimmed(struct link *link, const struct frame_position *f)
 	// The others may still have it; if not, time will tell.
 	if (last)
 		declare_gap(node, s, link);
-	return 0;
 }
 
 void repair_resume(struct node *node, struct source *s)

@@ -18,6 +18,6 @@ void repair_drop_partial(struct node *node, struct source *s);
 // The frontier has moved: peers that had nothing to offer below it, or came too early, are of use
 // again.
 void repair_resume(struct node *node, struct source *s);
-// A peer keeps nothing below a position. 0.
-int repair_trimmed(struct link *link, const struct frame_position *f);
+// A peer keeps nothing below `next`, and the source has come that far.
+void repair_trimmed(struct link *link, struct source *s, uint64_t next);
 void repair_tick(struct node *node);

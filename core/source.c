@@ -13,7 +13,7 @@ static bool forgettable(const struct node *node, const struct source *s)
 {
 	const struct link *link;
 	if (s == node->publisher.own || s->oldest || s->partial ||
-		node->now - s->active < RETAIN_TIME)
+		(!s->hearsay && node->now - s->active < RETAIN_TIME))
 		return false;
 	DL_FOREACH (node->links, link) {
 		const struct lane *lane = lane_find(link, s);
@@ -23,7 +23,13 @@ static bool forgettable(const struct node *node, const struct source *s)
 	return true;
 }
 
-// Forgets the source that has been silent for longest, if there is one that can be forgotten.
+// Hearsay goes first, then what has been silent for longest.
+static bool before(const struct source *a, const struct source *b)
+{
+	return a->hearsay != b->hearsay ? a->hearsay : a->active < b->active;
+}
+
+// Forgets one source, if there is one that can be forgotten.
 static void source_evict(struct node *node)
 {
 	struct broadcast *b = &node->broadcast;
@@ -33,7 +39,7 @@ static void source_evict(struct node *node)
 	if (node->now < b->evict_next)
 		return;
 	HASH_ITER (hh, b->sources, s, next)
-		if (forgettable(node, s) && (!oldest || s->active < oldest->active))
+		if (forgettable(node, s) && (!oldest || before(s, oldest)))
 			oldest = s;
 	if (!oldest) {
 		// Not looked for again for every source that somebody makes up.
@@ -46,15 +52,48 @@ static void source_evict(struct node *node)
 			link->lanes[oldest->slot] = NULL;
 	}
 	HASH_DEL(b->sources, oldest);
+	b->hearsay -= oldest->hearsay;
 	b->slots[oldest->slot] = NULL;
-	free(oldest);
+	b->slot_low = oldest->slot < b->slot_low ? oldest->slot : b->slot_low;
+	source_free(oldest);
+}
+
+void source_free(struct source *s)
+{
+	batch_free(s->partial);
+	free(s->shown);
+	free(s);
+}
+
+const uint8_t *source_show(const struct source *s, uint64_t next, size_t *n)
+{
+	const struct batch *b = s->newest;
+	if (b && batch_next(b) >= next) {
+		*n = batch_header_bytes(b->count, b->bytes);
+		return b->header;
+	}
+	*n = s->shown_bytes;
+	return s->shown && s->shown_next >= next ? s->shown : NULL;
+}
+
+void source_remember(struct source *s, const uint8_t *header, size_t n, uint64_t next)
+{
+	uint8_t *copy = s->shown && s->shown_next >= next ? NULL : realloc(s->shown, n);
+	// Without it, a peer that asks for what is trimmed gets no answer, and comes to the same
+	// end later.
+	if (!copy)
+		return;
+	memcpy(copy, header, n);
+	s->shown = copy;
+	s->shown_bytes = n;
+	s->shown_next = next;
 }
 
 static int source_slot(struct broadcast *b)
 {
-	for (uint32_t i = 0; i < b->slot_count; i++)
-		if (!b->slots[i])
-			return (int)i;
+	for (; b->slot_low < b->slot_count; b->slot_low++)
+		if (!b->slots[b->slot_low])
+			return (int)b->slot_low;
 	uint32_t free_slot = b->slot_count;
 	uint32_t count = b->slot_count ? b->slot_count * 2 : 8;
 	struct source **slots = realloc(b->slots, count * sizeof *slots);

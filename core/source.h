@@ -14,9 +14,13 @@ struct node;
 struct source {
 	UT_hash_handle hh;
 	struct source_key key;
-	uint32_t slot;		       // index of its lane on every link
-	uint64_t next;		       // the frontier
-	uint64_t origin;	       // the frontier at first
+	uint32_t slot;	 // index of its lane on every link
+	uint64_t next;	 // the frontier
+	uint64_t origin; // the frontier at first
+	bool hearsay;	 // the frontier is a peer's word, until a batch proves one
+	uint8_t *shown;	 // the signed header of a batch that is not in the log, owned, may be NULL
+	size_t shown_bytes;
+	uint64_t shown_next;	       // the sequence number after that batch
 	struct batch *oldest, *newest; // in the log
 	struct batch *partial;	       // being received, outside the log
 	uint32_t partial_from;	       // serial of its link
@@ -31,3 +35,8 @@ struct source *source_find(struct node *node, const struct source_key *key);
 // A source that starts at `next`; NULL when there are too many or memory is out. May forget one
 // that has been silent and has nothing under way.
 struct source *source_new(struct node *node, const struct source_key *key, uint64_t next);
+// A signed header that shows that the source has come as far as `next`; NULL: nothing does.
+const uint8_t *source_show(const struct source *s, uint64_t next, size_t *n);
+// Keeps a copy of a header for source_show(), when it reaches further than the one there is.
+void source_remember(struct source *s, const uint8_t *header, size_t n, uint64_t next);
+void source_free(struct source *s);

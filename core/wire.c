@@ -19,6 +19,12 @@ const char *goodbye_name(unsigned reason)
 	}
 }
 
+bool goodbye_refuses(unsigned reason)
+{
+	return reason == GOODBYE_VERSION || reason == GOODBYE_CLASH ||
+	       reason == GOODBYE_MEMBERSHIP || reason == GOODBYE_DENIED;
+}
+
 bool name_valid(const char *name)
 {
 	static const char letters[] =
@@ -101,13 +107,13 @@ void wire_put_hello(struct buffer *b, const struct frame_hello *f)
 	put_number(b, f->version_max, 2);
 	put_number(b, f->features, 4);
 	put_number(b, f->intent, 1);
-	put_id(b, &f->id);
 	put_number(b, f->incarnation, 8);
 	put_number(b, f->instance, 8);
 	put_number(b, f->peers, 2);
 	put_number(b, f->room, 2);
 	put_id(b, &f->replaced);
 	put_contact(b, &f->offer);
+	buffer_append(b, f->permit, DIGEST_BYTES);
 	put_id(b, &f->component.origin);
 	put_number(b, f->component.number, 8);
 	put_number(b, f->component.age, 4);
@@ -121,6 +127,14 @@ void wire_put_hello(struct buffer *b, const struct frame_hello *f)
 void wire_put_accept(struct buffer *b)
 {
 	wire_end(b, begin(b, FRAME_ACCEPT));
+}
+
+void wire_put_proof(struct buffer *b, const struct frame_proof *f)
+{
+	size_t at = begin(b, FRAME_PROOF);
+	buffer_append(b, f->network.bytes, NETWORK_NAME_BYTES);
+	buffer_append(b, f->proof, MEMBERSHIP_BYTES);
+	wire_end(b, at);
 }
 
 static void put_contacts(struct buffer *b, const struct contact *contacts, uint8_t count)
@@ -157,6 +171,7 @@ void wire_put_rewire(struct buffer *b, const struct frame_rewire *f)
 	size_t at = begin(b, FRAME_REWIRE);
 	put_contact(b, &f->target);
 	put_id(b, &f->replaced);
+	buffer_append(b, f->permit, DIGEST_BYTES);
 	put_number(b, f->leave, 1);
 	wire_end(b, at);
 }
@@ -175,25 +190,46 @@ void wire_put_frontier_entry(struct buffer *b, const struct frame_position *p)
 	put_number(b, p->next, 8);
 }
 
-void wire_put_position(struct buffer *b, enum frame_type type, const struct frame_position *f)
+void wire_put_pull(struct buffer *b, const struct frame_position *f)
 {
-	size_t at = begin(b, type);
+	size_t at = begin(b, FRAME_PULL);
 	put_source(b, &f->source);
 	put_number(b, f->next, 8);
 	wire_end(b, at);
 }
 
-void wire_put_batch(struct buffer *b, const struct source_key *source, uint64_t first,
-	uint32_t bytes, uint16_t count, const uint32_t *lengths)
+void wire_put_trimmed(struct buffer *b, uint64_t next, const uint8_t *header, size_t n)
 {
-	size_t at = begin(b, FRAME_BATCH);
-	put_source(b, source);
+	size_t at = begin(b, FRAME_TRIMMED);
+	put_number(b, next, 8);
+	buffer_append(b, header, n);
+	wire_end(b, at);
+}
+
+void wire_put_sealed(struct buffer *b, enum frame_type type, const uint8_t *bytes, size_t n)
+{
+	size_t at = begin(b, type);
+	buffer_append(b, bytes, n);
+	wire_end(b, at);
+}
+
+static void put_stamp(struct buffer *b, const struct stamp *s)
+{
+	buffer_append(b, s->network.bytes, NETWORK_NAME_BYTES);
+	buffer_append(b, s->key.bytes, PUBLIC_KEY_BYTES);
+	put_number(b, s->incarnation, 8);
+}
+
+void wire_put_batch(struct buffer *b, const struct stamp *stamp, uint64_t first, uint32_t bytes,
+	uint16_t count, const uint32_t *lengths, const uint8_t *hashes)
+{
+	put_stamp(b, stamp);
 	put_number(b, first, 8);
 	put_number(b, bytes, 4);
 	put_number(b, count, 2);
 	for (int i = 0; i < count; i++)
 		put_number(b, lengths[i], 4);
-	wire_end(b, at);
+	buffer_append(b, hashes, (size_t)batch_chunks(bytes) * DIGEST_BYTES);
 }
 
 void wire_put_chunk(
@@ -231,14 +267,11 @@ void wire_put_stream_credit(struct buffer *b, uint16_t channel, uint64_t offset)
 
 void wire_put_announce(struct buffer *b, const struct frame_announce *f)
 {
-	size_t at = begin(b, FRAME_ANNOUNCE);
-	put_id(b, &f->origin);
-	put_number(b, f->incarnation, 8);
+	put_stamp(b, &f->stamp);
 	put_number(b, f->counter, 8);
 	put_number(b, f->type, 1);
 	put_number(b, f->bytes, 2);
 	buffer_append(b, f->payload, f->bytes);
-	wire_end(b, at);
 }
 
 void wire_put_member(struct buffer *b, const struct announce_member *m)
@@ -344,6 +377,15 @@ static struct source_key get_source(struct reader *r)
 	return s;
 }
 
+static struct stamp get_stamp(struct reader *r)
+{
+	struct stamp s = { 0 };
+	get_copy(r, s.network.bytes, NETWORK_NAME_BYTES);
+	get_copy(r, s.key.bytes, PUBLIC_KEY_BYTES);
+	s.incarnation = get_number(r, 8);
+	return s;
+}
+
 static bool get_flag(struct reader *r)
 {
 	uint64_t value = get_number(r, 1);
@@ -382,13 +424,13 @@ int wire_get_hello(const uint8_t *p, size_t n, struct frame_hello *f)
 		(f->version_min > WIRE_VERSION || f->version_max < WIRE_VERSION))
 		return 0;
 	f->intent = (uint8_t)get_number(&r, 1);
-	f->id = get_id(&r);
 	f->incarnation = get_number(&r, 8);
 	f->instance = get_number(&r, 8);
 	f->peers = (uint16_t)get_number(&r, 2);
 	f->room = (uint16_t)get_number(&r, 2);
 	f->replaced = get_id(&r);
 	f->offer = get_contact(&r);
+	get_copy(&r, f->permit, DIGEST_BYTES);
 	f->component.origin = get_id(&r);
 	f->component.number = get_number(&r, 8);
 	f->component.age = (uint32_t)get_number(&r, 4);
@@ -399,10 +441,18 @@ int wire_get_hello(const uint8_t *p, size_t n, struct frame_hello *f)
 	for (int i = 0; i < f->address_count; i++)
 		f->addresses[i] = get_address(&r);
 	// What a newer minor feature appends is skipped.
-	if (r.bad || f->version_min > f->version_max || id_is_zero(&f->id) ||
-		f->intent < INTENT_JOIN || f->intent > INTENT_PROBE)
+	if (r.bad || f->version_min > f->version_max || f->intent < INTENT_JOIN ||
+		f->intent > INTENT_PROBE)
 		return -EPROTO;
 	return 0;
+}
+
+int wire_get_proof(const uint8_t *p, size_t n, struct frame_proof *f)
+{
+	struct reader r = { p, n, false };
+	get_copy(&r, f->network.bytes, NETWORK_NAME_BYTES);
+	get_copy(&r, f->proof, MEMBERSHIP_BYTES);
+	return get_end(&r);
 }
 
 static void get_contacts(struct reader *r, struct contact *contacts, uint8_t *count, uint8_t max)
@@ -443,6 +493,7 @@ int wire_get_rewire(const uint8_t *p, size_t n, struct frame_rewire *f)
 	struct reader r = { p, n, false };
 	f->target = get_contact(&r);
 	f->replaced = get_id(&r);
+	get_copy(&r, f->permit, DIGEST_BYTES);
 	f->leave = get_flag(&r);
 	return get_end(&r);
 }
@@ -475,11 +526,18 @@ struct frame_position wire_frontier_entry(const struct frame_frontier *f, uint16
 	return get_position(&r);
 }
 
-int wire_get_position(const uint8_t *p, size_t n, struct frame_position *f)
+int wire_get_pull(const uint8_t *p, size_t n, struct frame_position *f)
 {
 	struct reader r = { p, n, false };
 	*f = get_position(&r);
 	return f->next == 0 ? -EPROTO : get_end(&r);
+}
+
+// Everything so far is what the signature that follows is for.
+static struct sealed get_sealed(struct reader *r, const uint8_t *from)
+{
+	const uint8_t *signature = get_bytes(r, SIGNATURE_BYTES);
+	return (struct sealed){ from, signature ? (size_t)(signature - from) : 0 };
 }
 
 uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i)
@@ -487,11 +545,20 @@ uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i)
 	return (uint32_t)number_at(f->lengths + (size_t)i * 4, 4);
 }
 
+int wire_get_trimmed(const uint8_t *p, size_t n, struct frame_trimmed *f)
+{
+	struct reader r = { p, n, false };
+	f->next = get_number(&r, 8);
+	if (r.bad || wire_get_batch(r.at, r.left, &f->shown) < 0)
+		return -EPROTO;
+	return f->next == 0 || f->next > f->shown.first + f->shown.count ? -EPROTO : 0;
+}
+
 int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f)
 {
 	struct reader r = { p, n, false };
 	uint64_t sum = 0;
-	f->source = get_source(&r);
+	f->stamp = get_stamp(&r);
 	f->first = get_number(&r, 8);
 	f->bytes = (uint32_t)get_number(&r, 4);
 	f->count = (uint16_t)get_number(&r, 2);
@@ -507,6 +574,8 @@ int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f)
 	}
 	if (sum != f->bytes || f->bytes > (f->count == 1 ? MESSAGE_MAX : BATCH_BYTES))
 		return -EPROTO;
+	f->hashes = get_bytes(&r, (size_t)batch_chunks(f->bytes) * DIGEST_BYTES);
+	f->sealed = get_sealed(&r, p);
 	return get_end(&r);
 }
 
@@ -547,15 +616,15 @@ int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credi
 int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f)
 {
 	struct reader r = { p, n, false };
-	f->origin = get_id(&r);
-	f->incarnation = get_number(&r, 8);
+	f->stamp = get_stamp(&r);
 	f->counter = get_number(&r, 8);
 	f->type = (uint8_t)get_number(&r, 1);
 	f->bytes = (uint16_t)get_number(&r, 2);
 	f->payload = f->bytes <= ANNOUNCE_PAYLOAD ? get_bytes(&r, f->bytes) : NULL;
 	if (!f->payload && f->bytes)
 		return -EPROTO;
-	return id_is_zero(&f->origin) || f->type == 0 ? -EPROTO : get_end(&r);
+	f->sealed = get_sealed(&r, p);
+	return f->type == 0 ? -EPROTO : get_end(&r);
 }
 
 int wire_get_member(const uint8_t *p, size_t n, struct announce_member *m)

@@ -12,7 +12,10 @@
 #include "core/address.h"
 #include "core/buffer.h"
 #include "core/id.h"
+#include "core/identity.h"
+#include "core/keyring.h"
 #include "core/limits.h"
+#include "core/membership.h"
 
 #define WIRE_VERSION  1
 #define WIRE_FEATURES 0
@@ -35,6 +38,7 @@ enum frame_type {
 	FRAME_STREAM = 14,
 	FRAME_STREAM_CREDIT = 15,
 	FRAME_ANNOUNCE = 16,
+	FRAME_PROOF = 17,
 };
 
 // What a dialler wants.
@@ -61,13 +65,20 @@ enum intent {
 	X(DONE, 13, "done")               \
 	X(LOST, 14, "connection-lost")    \
 	X(MEMORY, 15, "out-of-memory")    \
-	X(RESTARTED, 16, "restarted")
+	X(RESTARTED, 16, "restarted")     \
+	X(SIGNATURE, 17, "bad-signature") \
+	X(MEMBERSHIP, 18, "network-key")  \
+	X(DENIED, 19, "denied")           \
+	X(TLS, 20, "tls")                 \
+	X(FLOOD, 21, "flood")
 
 enum goodbye {
 #define X(name, number, text) GOODBYE_##name = number,
 	GOODBYE_REASONS(X)
 #undef X
 };
+// Does it say that a link of these two is not wanted at all? That is worth an event.
+bool goodbye_refuses(unsigned reason);
 // "unknown" for numbers of other versions.
 const char *goodbye_name(unsigned reason);
 
@@ -76,6 +87,21 @@ struct source_key {
 	struct id id;
 	uint64_t incarnation;
 };
+
+// What everything that is signed begins with.
+struct stamp {
+	struct network_name network;
+	struct public_key key;
+	uint64_t incarnation;
+};
+
+// Bytes under a signature, as they came; relayed as they are.
+struct sealed {
+	const uint8_t *bytes; // [n], the signature follows
+	size_t n;
+};
+#define BATCH_TAG    "smokefs/1 batch"
+#define ANNOUNCE_TAG "smokefs/1 announce"
 
 struct contact {
 	struct id id; // zero: not known
@@ -95,17 +121,24 @@ struct frame_hello {
 	uint16_t version_min, version_max;
 	uint32_t features;
 	uint8_t intent;
-	struct id id;
 	uint64_t incarnation;
-	uint64_t instance;    // random for each process: tells oneself from a double
-	uint16_t peers;	      // links that count
-	uint16_t room;	      // for more of them
-	struct id replaced;   // for INTENT_REPLACE
-	struct contact offer; // a neighbour that the dialler would give up; zero: none
+	uint64_t instance;	      // random for each process: tells oneself from a double
+	uint16_t peers;		      // links that count
+	uint16_t room;		      // for more of them
+	struct id replaced;	      // for INTENT_REPLACE
+	struct contact offer;	      // a neighbour that the dialler would give up; zero: none
+	uint8_t permit[DIGEST_BYTES]; // to take the place of `replaced`, or the dialler's at
+				      // `offer`
 	struct component_mark component;
 	char name[NAME_MAX_LENGTH + 1];
 	uint8_t address_count;
 	struct address addresses[HELLO_ADDRESSES];
+};
+
+// Of membership, see core/membership.
+struct frame_proof {
+	struct network_name network; // names the key
+	uint8_t proof[MEMBERSHIP_BYTES];
 };
 
 struct frame_goodbye {
@@ -123,7 +156,8 @@ struct frame_peers {
 struct frame_rewire {
 	struct contact target;
 	struct id replaced;
-	bool leave; // then end the link that this frame came over
+	uint8_t permit[DIGEST_BYTES]; // to take its place
+	bool leave;		      // then end the link that this frame came over
 };
 
 struct frame_frontier {
@@ -134,18 +168,33 @@ struct frame_frontier {
 #define FRONTIER_ENTRY	 32
 #define FRONTIER_ENTRIES 512 // in one frame
 
-// PULL: send from `next` on. TRIMMED: nothing below `next` is kept.
+// PULL: send from `next` on.
 struct frame_position {
 	struct source_key source;
 	uint64_t next;
 };
 
 struct frame_batch {
-	struct source_key source;
+	struct stamp stamp;
 	uint64_t first;
 	uint32_t bytes;
 	uint16_t count;
 	const uint8_t *lengths; // [count] of 32 bits
+	const uint8_t *hashes;	// [batch_chunks(bytes)] of DIGEST_BYTES
+	struct sealed sealed;
+};
+
+// Each chunk of a batch has a hash of its own under the signature.
+static inline uint32_t batch_chunks(uint32_t bytes)
+{
+	return (uint32_t)((bytes + CHUNK_BYTES - 1) / CHUNK_BYTES);
+}
+
+// Nothing below `next` is kept, and that there was something shows the signed header of a batch
+// that reaches at least to there.
+struct frame_trimmed {
+	uint64_t next;
+	struct frame_batch shown;
 };
 
 struct frame_chunk {
@@ -180,12 +229,12 @@ enum announcement {
 };
 
 struct frame_announce {
-	struct id origin;
-	uint64_t incarnation;
+	struct stamp stamp;
 	uint64_t counter; // rises with every announcement of this origin
 	uint8_t type;	  // enum announcement, or a newer one: relayed all the same
 	uint16_t bytes;
 	const uint8_t *payload;
+	struct sealed sealed;
 };
 
 struct announce_member {
@@ -196,6 +245,7 @@ struct announce_member {
 // Encoders append one whole frame to a buffer.
 void wire_put_hello(struct buffer *b, const struct frame_hello *f);
 void wire_put_accept(struct buffer *b);
+void wire_put_proof(struct buffer *b, const struct frame_proof *f);
 void wire_put_goodbye(struct buffer *b, const struct frame_goodbye *f);
 void wire_put_ping(struct buffer *b, enum frame_type type, uint64_t token); // PING or PONG
 void wire_put_peers(struct buffer *b, const struct frame_peers *f);
@@ -204,14 +254,18 @@ void wire_put_rewire(struct buffer *b, const struct frame_rewire *f);
 size_t wire_begin_frontier(struct buffer *b, bool last, uint16_t count);
 void wire_put_frontier_entry(struct buffer *b, const struct frame_position *p);
 void wire_end(struct buffer *b, size_t begun);
-void wire_put_position(struct buffer *b, enum frame_type type, const struct frame_position *f);
-void wire_put_batch(struct buffer *b, const struct source_key *source, uint64_t first,
-	uint32_t bytes, uint16_t count, const uint32_t *lengths);
+void wire_put_pull(struct buffer *b, const struct frame_position *f);
+void wire_put_trimmed(struct buffer *b, uint64_t next, const uint8_t *header, size_t n);
+// A BATCH or ANNOUNCE of signed bytes and their signature, n in all.
+void wire_put_sealed(struct buffer *b, enum frame_type type, const uint8_t *bytes, size_t n);
 void wire_put_chunk(
 	struct buffer *b, const struct source_key *source, const uint8_t *data, size_t n);
 void wire_put_credit(struct buffer *b, const struct frame_credit *f);
 void wire_put_stream(struct buffer *b, uint16_t channel, const uint8_t *data, size_t n);
 void wire_put_stream_credit(struct buffer *b, uint16_t channel, uint64_t offset);
+// What is to be signed, without a frame.
+void wire_put_batch(struct buffer *b, const struct stamp *stamp, uint64_t first, uint32_t bytes,
+	uint16_t count, const uint32_t *lengths, const uint8_t *hashes);
 void wire_put_announce(struct buffer *b, const struct frame_announce *f);
 // The payload of announcements, without a frame.
 void wire_put_member(struct buffer *b, const struct announce_member *m);
@@ -222,13 +276,15 @@ void wire_put_beacon(struct buffer *b, uint64_t number);
 int64_t wire_next(const uint8_t *bytes, size_t n, size_t limit, uint8_t *type);
 
 int wire_get_hello(const uint8_t *p, size_t n, struct frame_hello *f);
+int wire_get_proof(const uint8_t *p, size_t n, struct frame_proof *f);
 int wire_get_goodbye(const uint8_t *p, size_t n, struct frame_goodbye *f);
 int wire_get_ping(const uint8_t *p, size_t n, uint64_t *token);
 int wire_get_peers(const uint8_t *p, size_t n, struct frame_peers *f);
 int wire_get_rewire(const uint8_t *p, size_t n, struct frame_rewire *f);
 int wire_get_frontier(const uint8_t *p, size_t n, struct frame_frontier *f);
 struct frame_position wire_frontier_entry(const struct frame_frontier *f, uint16_t i);
-int wire_get_position(const uint8_t *p, size_t n, struct frame_position *f);
+int wire_get_pull(const uint8_t *p, size_t n, struct frame_position *f);
+int wire_get_trimmed(const uint8_t *p, size_t n, struct frame_trimmed *f);
 int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f);
 uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i);
 int wire_get_chunk(const uint8_t *p, size_t n, struct frame_chunk *f);

@@ -6,95 +6,45 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/wire.h"
-#include "tests/unit/world.h"
+#include "core/node_inner.h"
+#include "tests/unit/forge.h"
 
-// A peer of bytes: it says what a test wants and hears nothing.
-struct peer_of_bytes {
-	struct world *world;
-	struct world_stranger *stranger;
-	struct buffer out;
-};
-
-static const struct source_key far_away = { { { 0xfa } }, 7 };
-
-static void say(struct peer_of_bytes *p)
+// A source that is nobody's neighbour.
+static struct author far_away(struct world *w)
 {
-	cr_assert_not(buffer_failed(&p->out));
-	world_say(p->world, p->stranger, buffer_bytes(&p->out), buffer_length(&p->out));
-	buffer_fini(&p->out);
+	return forge_author(w, 0xfa, 7);
 }
 
-static void frontier(struct peer_of_bytes *p, const struct frame_position *entries, uint16_t count)
+// A link to node `to` whose list says that the far away is at `next` (0: unknown).
+static struct forger link_to(struct world *w, int to, uint8_t name, uint64_t next)
 {
-	size_t at = wire_begin_frontier(&p->out, true, count);
-	for (uint16_t i = 0; i < count; i++)
-		wire_put_frontier_entry(&p->out, &entries[i]);
-	wire_end(&p->out, at);
+	struct author author = far_away(w);
+	struct frame_position at = { forge_key(&author), next };
+	return forge_link(w, to, name, &at, next > 0);
 }
 
-// A link to node `to` whose list says that `far_away` is at `next` (0: unknown).
-static struct peer_of_bytes link_to(struct world *w, int to, uint8_t name, uint64_t next)
+static void batch(struct forger *m, uint64_t first, uint32_t bytes)
 {
-	struct peer_of_bytes p = { .world = w, .stranger = world_connect(w, to) };
-	struct frame_position at = { far_away, next };
-	struct frame_hello hello = { .version_min = 1,
-		.version_max = 1,
-		.intent = INTENT_JOIN,
-		.id = { { name } },
-		.incarnation = 1,
-		.instance = name,
-		.room = 1 };
-	wire_put_hello(&p.out, &hello);
-	say(&p);
-	wire_put_accept(&p.out);
-	frontier(&p, &at, next > 0);
-	say(&p);
-	return p;
+	struct author author = far_away(m->world);
+	forge_batch(m, &author, first, 1, bytes);
 }
 
-static void batch(struct peer_of_bytes *p, uint64_t first, uint32_t bytes)
+static void chunk(struct forger *m, uint64_t first, uint32_t offset, size_t n)
 {
-	wire_put_batch(&p->out, &far_away, first, bytes, 1, &bytes);
+	struct author author = far_away(m->world);
+	forge_chunk(m, &author, first, (uint32_t)(offset + n), offset, n);
 }
 
-static void chunk(struct peer_of_bytes *p, uint64_t first, size_t n)
+static void message(struct forger *m, uint64_t first)
 {
-	uint8_t bytes[CHUNK_BYTES] = { 0 };
-	struct world_message m = { WORLD_NODES - 1, 1, (uint32_t)first };
-	memcpy(bytes, &m, sizeof m);
-	wire_put_chunk(&p->out, &far_away, bytes, n);
+	struct author author = far_away(m->world);
+	forge_messages(m, &author, first, 1, 100);
 }
 
-static void message(struct peer_of_bytes *p, uint64_t first)
+static void trimmed(struct forger *m, uint64_t next)
 {
-	batch(p, first, 100);
-	chunk(p, first, 100);
-}
-
-static void position(struct peer_of_bytes *p, enum frame_type type, uint64_t next)
-{
-	struct frame_position f = { far_away, next };
-	wire_put_position(&p->out, type, &f);
-}
-
-// Time passes; the peers show that they live.
-static void live(struct world *w, struct peer_of_bytes *peers[], int count, uint64_t seconds)
-{
-	for (uint64_t i = 0; i < 2 * seconds; i++) {
-		for (int k = 0; k < count; k++) {
-			if (world_closed(peers[k]->stranger))
-				continue;
-			wire_put_ping(&peers[k]->out, FRAME_PING, i);
-			say(peers[k]);
-		}
-		world_run(w, SECOND / 2);
-	}
-}
-
-static uint32_t read_of_far_away(const struct world *w, int i)
-{
-	return w->nodes[i].read[WORLD_NODES - 1];
+	struct author author = far_away(m->world);
+	forge_trimmed(m, &author, next);
 }
 
 Test(hostile, a_batch_that_never_ends_blocks_nobody)
@@ -102,22 +52,22 @@ Test(hostile, a_batch_that_never_ends_blocks_nobody)
 	struct world w;
 	world_init(&w, 1);
 	world_start(&w, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 1), b = link_to(&w, 0, 0xb0, 1);
-	struct peer_of_bytes *both[] = { &a, &b };
+	struct forger a = link_to(&w, 0, 0xa0, 1), b = link_to(&w, 0, 0xb0, 1);
+	struct forger *both[] = { &a, &b };
 	cr_assert_eq(world_peers(&w, 0), 2);
 	batch(&a, 1, 1000);
-	chunk(&a, 1, 900);
-	say(&a);
+	chunk(&a, 1, 0, 900);
+	forge_say(&a);
 	message(&b, 1); // a copy, while the first one is on its way
-	say(&b);
-	live(&w, both, 2, 6);
+	forge_say(&b);
+	forge_live(&w, both, 2, 6 * SECOND);
 	// Asked for again by now.
 	message(&b, 1);
-	say(&b);
-	cr_assert_eq(read_of_far_away(&w, 0), 1);
+	forge_say(&b);
+	cr_assert_eq(forge_read(&w, 0), 1);
 	message(&b, 2);
-	say(&b);
-	cr_assert_eq(read_of_far_away(&w, 0), 2);
+	forge_say(&b);
+	cr_assert_eq(forge_read(&w, 0), 2);
 	world_fini(&w);
 }
 
@@ -127,23 +77,26 @@ Test(hostile, what_came_too_early_is_asked_for_again)
 	struct world w;
 	world_init(&w, 2);
 	world_start(&w, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 1), b = link_to(&w, 0, 0xb0, 5);
-	struct peer_of_bytes *both[] = { &a, &b };
-	batch(&a, 1, 200);
-	chunk(&a, 1, 100);
-	say(&a);
+	struct forger a = link_to(&w, 0, 0xa0, 1);
+	message(&a, 1); // what a list says is hearsay until there is proof of the source
+	forge_say(&a);
+	struct forger b = link_to(&w, 0, 0xb0, 5);
+	struct forger *both[] = { &a, &b };
+	batch(&a, 2, 200);
+	chunk(&a, 2, 0, 100);
+	forge_say(&a);
 	// The answer to the PULL that B's list has caused.
-	message(&b, 1);
 	message(&b, 2);
-	say(&b);
-	chunk(&a, 1, 100);
-	say(&a);
-	cr_assert_eq(read_of_far_away(&w, 0), 1);
-	live(&w, both, 2, 1);
+	message(&b, 3);
+	forge_say(&b);
+	chunk(&a, 2, 100, 100);
+	forge_say(&a);
+	cr_assert_eq(forge_read(&w, 0), 2);
+	forge_live(&w, both, 2, SECOND);
 	cr_assert_eq(world_heard(b.stranger, FRAME_PULL), 2);
-	message(&b, 2);
-	say(&b);
-	cr_assert_eq(read_of_far_away(&w, 0), 2);
+	message(&b, 3);
+	forge_say(&b);
+	cr_assert_eq(forge_read(&w, 0), 3);
 	world_fini(&w);
 }
 
@@ -153,21 +106,39 @@ Test(hostile, the_rest_of_a_missing_range_is_not_forgotten)
 	struct world w;
 	world_init(&w, 3);
 	world_start(&w, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 50), b = link_to(&w, 0, 0xb0, 101);
-	struct peer_of_bytes *both[] = { &b, &a };
-	position(&b, FRAME_TRIMMED, 100);
-	say(&b);
+	struct forger a = link_to(&w, 0, 0xa0, 49);
+	message(&a, 49);
+	forge_say(&a);
+	struct forger b = link_to(&w, 0, 0xb0, 101);
+	struct forger *both[] = { &b, &a };
+	// The answer to the PULL that its list has caused.
+	trimmed(&b, 100);
+	forge_say(&b);
 	message(&a, 50);
-	say(&a);
-	cr_assert_eq(read_of_far_away(&w, 0), 1);
-	wire_put_goodbye(&a.out, &(struct frame_goodbye){ .reason = GOODBYE_SHUTDOWN });
-	say(&a);
-	live(&w, both, 1, 8);
+	forge_say(&a);
+	cr_assert_eq(forge_read(&w, 0), 2);
+	forge_goodbye(&a, GOODBYE_SHUTDOWN);
+	forge_live(&w, both, 1, 8 * SECOND);
 	cr_assert_eq(world_events(&w, 0, "gap"), 1);
 	message(&b, 100);
-	say(&b);
-	cr_assert_eq(read_of_far_away(&w, 0), 2);
+	forge_say(&b);
+	cr_assert_eq(forge_read(&w, 0), 3);
 	world_fini(&w);
+}
+
+// The payload of the first frame of that type.
+static size_t heard_frame(const struct forger *m, enum frame_type type, const uint8_t **payload)
+{
+	size_t n;
+	const uint8_t *bytes = world_heard_bytes(m->stranger, &n);
+	uint8_t found = 0;
+	for (int64_t length; (length = wire_next(bytes, n, FRAME_MAX, &found)) > 0;
+		bytes += length, n -= (size_t)length)
+		if (found == type) {
+			*payload = bytes + FRAME_HEADER;
+			return (size_t)length - FRAME_HEADER;
+		}
+	return 0;
 }
 
 Test(hostile, nobody_knows_our_own_source_better)
@@ -175,18 +146,23 @@ Test(hostile, nobody_knows_our_own_source_better)
 	struct world w;
 	world_init(&w, 4);
 	world_start(&w, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 0);
-	struct peer_of_bytes *one[] = { &a };
-	struct frame_position f = { { w.nodes[0].id, w.nodes[0].life }, 1000 };
-	wire_put_position(&a.out, FRAME_TRIMMED, &f);
-	say(&a);
-	live(&w, one, 1, 5);
+	struct forger a = link_to(&w, 0, 0xa0, 0);
+	struct forger *one[] = { &a };
+	// Its own header, shown to it.
+	cr_assert(world_publish(&w, 0, 100));
+	world_run(&w, SECOND / 10);
+	const uint8_t *header;
+	size_t n = heard_frame(&a, FRAME_BATCH, &header);
+	cr_assert_gt(n, 0);
+	wire_put_trimmed(&a.out, 2, header, n);
+	forge_say(&a);
+	forge_live(&w, one, 1, 5 * SECOND);
 	cr_assert_eq(world_events(&w, 0, "gap"), 0);
 	world_start(&w, 1);
 	world_seed(&w, 1, 0);
 	world_run(&w, 2 * SECOND);
 	cr_assert(world_publish(&w, 0, 100));
-	live(&w, one, 1, 5);
+	forge_live(&w, one, 1, 5 * SECOND);
 	cr_assert_eq(w.nodes[1].read[0], 1);
 	cr_assert_eq(world_events(&w, 1, "gap"), 0);
 	world_fini(&w);
@@ -201,15 +177,15 @@ static void writer_against(bool deaf)
 	world_start(&w, 0);
 	world_start(&w, 1);
 	world_seed(&w, 1, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 0);
-	struct peer_of_bytes *one[] = { &a };
-	live(&w, one, 1, 2);
+	struct forger a = link_to(&w, 0, 0xa0, 0);
+	struct forger *one[] = { &a };
+	forge_live(&w, one, 1, 2 * SECOND);
 	cr_assert_eq(world_peers(&w, 0), 2);
 	world_deaf(a.stranger, deaf);
 	for (int second = 0; second < 30; second++) {
 		while (world_publish(&w, 0, MESSAGE_MAX))
 			;
-		live(&w, one, 1, 1);
+		forge_live(&w, one, 1, 1 * SECOND);
 	}
 	cr_assert_gt(w.nodes[1].read[0], 10);
 	cr_assert_eq(w.nodes[1].read[0], w.nodes[1].last[0]);
@@ -285,13 +261,13 @@ Test(hostile, the_middle_of_a_chain_is_not_to_blame)
 	world_start(&w, 0);
 	world_start(&w, 1);
 	world_seed(&w, 1, 0);
-	struct peer_of_bytes a = link_to(&w, 1, 0xa0, 0);
-	struct peer_of_bytes *one[] = { &a };
-	live(&w, one, 1, 2);
+	struct forger a = link_to(&w, 1, 0xa0, 0);
+	struct forger *one[] = { &a };
+	forge_live(&w, one, 1, 2 * SECOND);
 	for (int second = 0; second < 20; second++) {
 		while (world_publish(&w, 0, MESSAGE_MAX))
 			;
-		live(&w, one, 1, 1);
+		forge_live(&w, one, 1, 1 * SECOND);
 	}
 	cr_assert_eq(world_events(&w, 0, "slow"), 0);
 	cr_assert_eq(world_events(&w, 1, "slow"), 1);
@@ -383,14 +359,14 @@ Test(hostile, a_link_in_use_is_not_given_up_for_order)
 	w.max_peers = 1;
 	w.min_peers = 0;
 	world_start(&w, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 0);
-	struct peer_of_bytes *one[] = { &a };
+	struct forger a = link_to(&w, 0, 0xa0, 0);
+	struct forger *one[] = { &a };
 	cr_assert(node_next_peer(w.nodes[0].node, 0, &peer));
 	peer.stream->handles++;
 	wire_put_rewire(
 		&a.out, &(struct frame_rewire){ .target = { { { 1 } }, w.nodes[9].address } });
-	say(&a);
-	live(&w, one, 1, 2);
+	forge_say(&a);
+	forge_live(&w, one, 1, 2 * SECOND);
 	cr_assert_eq(world_peers(&w, 0), 1);
 	peer.stream->handles--;
 	world_fini(&w);
@@ -431,7 +407,7 @@ Test(hostile, stopping_does_not_spin)
 	world_start(&w, 0);
 	world_start(&w, 1);
 	world_seed(&w, 1, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 0);
+	struct forger a = link_to(&w, 0, 0xa0, 0);
 	world_run(&w, SECOND);
 	world_deaf(a.stranger, true);
 	cr_assert(world_publish(&w, 0, 1000000));
@@ -446,37 +422,58 @@ Test(hostile, many_pulls_cost_one_answer)
 	struct world w;
 	world_init(&w, 14);
 	world_start(&w, 0);
-	struct peer_of_bytes b = link_to(&w, 0, 0xb0, 1);
-	for (uint64_t i = 1; i <= 70000; i++) {
-		message(&b, i);
-		if (i % 500 == 0)
-			say(&b);
+	struct forger b = link_to(&w, 0, 0xb0, 1);
+	struct author author = far_away(&w);
+	for (uint64_t i = 1; i <= 70000; i += 1000) {
+		forge_messages(&b, &author, i, 1000, 16);
+		forge_say(&b);
 	}
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 70001);
+	cr_assert_eq(forge_read(&w, 0), 70000);
+	struct forger a = link_to(&w, 0, 0xa0, 70001);
 	world_deaf(a.stranger, true);
 	for (int i = 0; i < 20000; i++)
-		position(&a, FRAME_PULL, i % 2 ? 69000 : 1);
+		wire_put_pull(
+			&a.out, &(struct frame_position){ forge_key(&author), i % 2 ? 69001 : 1 });
 	clock_t begun = clock();
-	say(&a);
+	forge_say(&a);
 	cr_assert_lt(clock() - begun, CLOCKS_PER_SEC);
 	cr_assert_eq(world_peers(&w, 0), 2);
 	world_fini(&w);
 }
 
-// Nor is every source that somebody makes up a search for one to forget.
+// A name that nobody has proven makes no source, and is asked for at most.
 Test(hostile, sources_that_do_not_exist)
 {
 	struct world w;
+	struct frame_position made_up[FRONTIER_ENTRIES];
+
 	world_init(&w, 15);
 	world_start(&w, 0);
-	struct peer_of_bytes a = link_to(&w, 0, 0xa0, 1);
-	struct frame_position f = { far_away, 5 };
-	for (int i = 0; i < 10000; i++) {
-		f.source.incarnation = 1000 + (uint64_t)i;
-		wire_put_position(&a.out, FRAME_TRIMMED, &f);
+	struct author author = far_away(&w);
+	struct forger a = link_to(&w, 0, 0xa0, 1);
+	struct forger b = forge_join(&w, 0, 0xb0);
+	struct frame_hello hello = forge_hello(&b);
+	wire_put_hello(&b.out, &hello);
+	wire_put_accept(&b.out);
+	for (uint64_t i = 0; i < FRONTIER_ENTRIES; i++)
+		made_up[i] = (struct frame_position){ forge_key(&author), 1000000000 };
+	for (uint64_t i = 0; i < FRONTIER_ENTRIES; i++)
+		made_up[i].source.incarnation = 1000 + i;
+	forge_frontier(&b, made_up, FRONTIER_ENTRIES);
+	forge_say(&b);
+	for (uint64_t i = 0; i < 10000; i++) {
+		made_up[0].source.incarnation = 5000 + i;
+		wire_put_pull(&b.out, &made_up[0]);
+		wire_put_credit(&b.out, &(struct frame_credit){ made_up[0].source, 1 });
 	}
-	say(&a);
-	world_run(&w, 2 * PULL_TIMEOUT);
+	forge_say(&b);
+	world_run(&w, SECOND);
+	cr_assert_eq(HASH_COUNT(w.nodes[0].node->broadcast.sources), 2); // its own, and A's
+	cr_assert_eq(world_heard(b.stranger, FRAME_PULL), FRONTIER_ENTRIES);
 	cr_assert_eq(world_events(&w, 0, "gap"), 0);
+	cr_assert_eq(world_peers(&w, 0), 2);
+	message(&a, 1);
+	forge_say(&a);
+	cr_assert_eq(forge_read(&w, 0), 1);
 	world_fini(&w);
 }

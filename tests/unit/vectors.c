@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The test vectors of docs/protocol.md against the encoders and decoders of core/wire.
+// The test vectors of docs/protocol.md against the code: frames encoded, decoded and, where they
+// are signed, verified; and what is derived from keys.
 #include <criterion/criterion.h>
 #include <ctype.h>
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/batch.h"
 #include "core/wire.h"
 
 #define A                                                                                       \
@@ -39,7 +41,29 @@
 		6, { [15] = 1 }, port \
 	}
 
+#define INCARNATION 1
+
 static struct buffer out;
+// The secrets of the page, each 32 bytes of one value.
+static struct identity *dialler, *acceptor; // 1, 2
+static struct keyring ring;		    // 3
+static struct session_binding session;	    // 4
+static uint8_t permit[DIGEST_BYTES];
+
+static void make_keys(void)
+{
+	uint8_t secret[32], text[17 + EXPORTER_BYTES] = "smokefs/1 permit";
+
+	dialler = identity_new(memset(secret, 1, sizeof secret));
+	acceptor = identity_new(memset(secret, 2, sizeof secret));
+	cr_assert(dialler && acceptor);
+	cr_assert_eq(keyring_add(&ring, memset(secret, 3, sizeof secret)), 0);
+	memset(session.exporter, 4, sizeof session.exporter);
+	session.dialler = dialler->public_key;
+	session.acceptor = acceptor->public_key;
+	memcpy(text + 17, session.exporter, EXPORTER_BYTES);
+	cr_assert_eq(digest(text, sizeof text, permit), 0);
+}
 
 // What a decoder gave is what was encoded. Structs are compared field by field, as they have
 // padding.
@@ -65,6 +89,66 @@ static void expect_source(const struct source_key *got, const struct source_key 
 	cr_expect_eq(got->incarnation, wanted->incarnation);
 }
 
+static void expect_bytes(const void *got, const void *wanted, size_t n)
+{
+	cr_expect_eq(memcmp(got, wanted, n), 0);
+}
+
+// What is derived, beside the frames.
+static void node_key(const uint8_t *p, size_t n)
+{
+	(void)p;
+	cr_expect_eq(n, PUBLIC_KEY_BYTES);
+	buffer_append(&out, dialler->public_key.bytes, PUBLIC_KEY_BYTES);
+}
+
+static void node_id_of_key(const uint8_t *p, size_t n)
+{
+	struct id id = identity_of(&dialler->public_key);
+	(void)p;
+	cr_expect_eq(n, ID_BYTES);
+	expect_id(&id, &dialler->id);
+	buffer_append(&out, id.bytes, ID_BYTES);
+}
+
+static void network_key_name(const uint8_t *p, size_t n)
+{
+	struct network_name name;
+	cr_assert_eq(n, NETWORK_NAME_BYTES);
+	memcpy(name.bytes, p, n);
+	cr_expect_eq(keyring_find(&ring, &name), &ring.keys[0]);
+	buffer_append(&out, ring.keys[0].name.bytes, NETWORK_NAME_BYTES);
+}
+
+static void permit_of_session(const uint8_t *p, size_t n)
+{
+	(void)p;
+	cr_expect_eq(n, DIGEST_BYTES);
+	buffer_append(&out, permit, DIGEST_BYTES);
+}
+
+static void check_proof(enum role role, const uint8_t *p, size_t n)
+{
+	struct frame_proof f = { .network = ring.keys[0].name }, g;
+	cr_assert_eq(membership_prove(&ring.keys[0], role, &session, f.proof), 0);
+	wire_put_proof(&out, &f);
+	cr_assert_eq(wire_get_proof(p, n, &g), 0);
+	expect_bytes(g.network.bytes, f.network.bytes, NETWORK_NAME_BYTES);
+	cr_expect(membership_verify(&ring.keys[0], role, &session, g.proof));
+	enum role other = role == ROLE_DIALLER ? ROLE_ACCEPTOR : ROLE_DIALLER;
+	cr_expect_not(membership_verify(&ring.keys[0], other, &session, g.proof));
+}
+
+static void proof_dialler(const uint8_t *p, size_t n)
+{
+	check_proof(ROLE_DIALLER, p, n);
+}
+
+static void proof_acceptor(const uint8_t *p, size_t n)
+{
+	check_proof(ROLE_ACCEPTOR, p, n);
+}
+
 static void check_hello(const struct frame_hello *f, const uint8_t *p, size_t n)
 {
 	struct frame_hello g;
@@ -74,13 +158,13 @@ static void check_hello(const struct frame_hello *f, const uint8_t *p, size_t n)
 	cr_expect_eq(g.version_max, f->version_max);
 	cr_expect_eq(g.features, f->features);
 	cr_expect_eq(g.intent, f->intent);
-	expect_id(&g.id, &f->id);
 	cr_expect_eq(g.incarnation, f->incarnation);
 	cr_expect_eq(g.instance, f->instance);
 	cr_expect_eq(g.peers, f->peers);
 	cr_expect_eq(g.room, f->room);
 	expect_id(&g.replaced, &f->replaced);
 	expect_contact(&g.offer, &f->offer);
+	expect_bytes(g.permit, f->permit, DIGEST_BYTES);
 	expect_id(&g.component.origin, &f->component.origin);
 	cr_expect_eq(g.component.number, f->component.number);
 	cr_expect_eq(g.component.age, f->component.age);
@@ -96,7 +180,6 @@ static void hello_v1(const uint8_t *p, size_t n)
 		.version_min = 1,
 		.version_max = 1,
 		.intent = INTENT_JOIN,
-		.id = A,
 		.incarnation = 1,
 		.instance = 0x1122334455667788,
 		.room = 5,
@@ -110,12 +193,11 @@ static void hello_v1(const uint8_t *p, size_t n)
 
 static void hello_replace(const uint8_t *p, size_t n)
 {
-	static const struct frame_hello f = {
+	struct frame_hello f = {
 		.version_min = 1,
 		.version_max = 2,
 		.features = 1,
 		.intent = INTENT_REPLACE,
-		.id = A,
 		.incarnation = 1,
 		.instance = 0x1122334455667788,
 		.peers = 5,
@@ -125,6 +207,7 @@ static void hello_replace(const uint8_t *p, size_t n)
 		.address_count = 2,
 		.addresses = { FOUR(8495), SIX(8495) },
 	};
+	memcpy(f.permit, permit, sizeof f.permit);
 	check_hello(&f, p, n);
 }
 
@@ -189,12 +272,14 @@ static void peers(const uint8_t *p, size_t n)
 
 static void rewire(const uint8_t *p, size_t n)
 {
-	const struct frame_rewire f = { { B, FOUR(8496) }, C, true };
+	struct frame_rewire f = { .target = { B, FOUR(8496) }, .replaced = C, .leave = true };
 	struct frame_rewire g;
+	memcpy(f.permit, permit, sizeof f.permit);
 	wire_put_rewire(&out, &f);
 	cr_assert_eq(wire_get_rewire(p, n, &g), 0);
 	expect_contact(&g.target, &f.target);
 	expect_id(&g.replaced, &f.replaced);
+	expect_bytes(g.permit, f.permit, DIGEST_BYTES);
 	cr_expect_eq(g.leave, f.leave);
 }
 
@@ -228,55 +313,147 @@ static void frontier(const uint8_t *p, size_t n)
 	check_frontier(false, entries, 2, p, n);
 }
 
-static void check_position(enum frame_type type, uint64_t next, const uint8_t *p, size_t n)
+static struct source_key own_source(void)
 {
-	struct frame_position f = { { A, 1 }, next }, g;
-	wire_put_position(&out, type, &f);
-	cr_assert_eq(wire_get_position(p, n, &g), 0);
-	expect_source(&g.source, &f.source);
-	cr_expect_eq(g.next, next);
+	return (struct source_key){ dialler->id, INCARNATION };
 }
 
 static void pull(const uint8_t *p, size_t n)
 {
-	check_position(FRAME_PULL, 7, p, n);
+	struct frame_position f = { own_source(), 7 }, g;
+	wire_put_pull(&out, &f);
+	cr_assert_eq(wire_get_pull(p, n, &g), 0);
+	expect_source(&g.source, &f.source);
+	cr_expect_eq(g.next, f.next);
 }
 
-static void trimmed(const uint8_t *p, size_t n)
+static struct stamp own_stamp(void)
 {
-	check_position(FRAME_TRIMMED, 1000, p, n);
+	return (struct stamp){ ring.keys[0].name, dialler->public_key, INCARNATION };
+}
+
+// Appends the signature of all of it.
+static void sign(struct buffer *b, const char *tag)
+{
+	uint8_t signature[SIGNATURE_BYTES];
+	cr_assert_eq(identity_sign(dialler, tag, buffer_bytes(b), buffer_length(b), signature), 0);
+	buffer_append(b, signature, sizeof signature);
+}
+
+// As a receiver would judge it; and not with the other tag, or a byte changed.
+static void expect_signed(const struct stamp *stamp, const struct sealed *sealed, const char *tag,
+	const char *other_tag)
+{
+	const uint8_t *signature = sealed->bytes + sealed->n;
+	struct public_key key = stamp->key;
+	uint8_t *changed = malloc(sealed->n);
+
+	cr_assert(changed);
+	expect_bytes(stamp->network.bytes, ring.keys[0].name.bytes, NETWORK_NAME_BYTES);
+	cr_expect_eq(stamp->incarnation, INCARNATION);
+	struct id id = identity_of(&key);
+	expect_id(&id, &dialler->id);
+	cr_expect(identity_verify(&key, tag, sealed->bytes, sealed->n, signature));
+	cr_expect_not(identity_verify(&key, other_tag, sealed->bytes, sealed->n, signature));
+	for (size_t i = 0; i < sealed->n; i += 7) {
+		memcpy(changed, sealed->bytes, sealed->n);
+		changed[i] ^= 1;
+		cr_expect_not(identity_verify(&key, tag, changed, sealed->n, signature));
+	}
+	free(changed);
+}
+
+// A batch of one to three messages, their bytes one after the other.
+struct example {
+	uint64_t first;
+	const uint8_t *data;
+	uint32_t bytes;
+	uint16_t count;
+	uint32_t lengths[3];
+	uint8_t hashes[2][DIGEST_BYTES];
+};
+
+static struct example hello_world(void)
+{
+	struct example e = { .first = 7, .bytes = 12, .count = 3, .lengths = { 5, 1, 6 } };
+	e.data = (const uint8_t *)"hello\nworld\n";
+	cr_assert_eq(digest(e.data, e.bytes, e.hashes[0]), 0);
+	return e;
+}
+
+static void put_example(struct buffer *b, const struct example *e)
+{
+	struct stamp stamp = own_stamp();
+	wire_put_batch(b, &stamp, e->first, e->bytes, e->count, e->lengths, e->hashes[0]);
+	sign(b, BATCH_TAG);
+}
+
+static void expect_example(const struct frame_batch *g, const struct example *e)
+{
+	cr_expect_eq(g->first, e->first);
+	cr_expect_eq(g->bytes, e->bytes);
+	cr_assert_eq(g->count, e->count);
+	for (uint16_t i = 0; i < e->count; i++)
+		cr_expect_eq(wire_batch_length(g, i), e->lengths[i]);
+	expect_bytes(g->hashes, e->hashes, (size_t)batch_chunks(e->bytes) * DIGEST_BYTES);
+	expect_signed(&g->stamp, &g->sealed, BATCH_TAG, ANNOUNCE_TAG);
+}
+
+static void check_batch(const struct example *e, const uint8_t *p, size_t n)
+{
+	struct buffer header = BUFFER_INIT;
+	struct frame_batch g;
+	put_example(&header, e);
+	wire_put_sealed(&out, FRAME_BATCH, buffer_bytes(&header), buffer_length(&header));
+	buffer_fini(&header);
+	cr_assert_eq(wire_get_batch(p, n, &g), 0);
+	cr_expect_eq(n, batch_header_bytes(e->count, e->bytes));
+	expect_example(&g, e);
 }
 
 static void batch(const uint8_t *p, size_t n)
 {
-	static const struct source_key source = { A, 1 };
-	static const uint32_t lengths[] = { 5, 1, 6 };
-	struct frame_batch g;
-	wire_put_batch(&out, &source, 7, 12, 3, lengths);
-	cr_assert_eq(wire_get_batch(p, n, &g), 0);
-	expect_source(&g.source, &source);
-	cr_expect_eq(g.first, 7);
-	cr_expect_eq(g.bytes, 12);
-	cr_assert_eq(g.count, 3);
-	for (uint16_t i = 0; i < 3; i++)
-		cr_expect_eq(wire_batch_length(&g, i), lengths[i]);
+	struct example e = hello_world();
+	check_batch(&e, p, n);
+}
+
+static void batch_of_chunks(const uint8_t *p, size_t n)
+{
+	static const uint8_t zero[CHUNK_BYTES + 1];
+	struct example e = { 10, zero, CHUNK_BYTES + 1, 1, { CHUNK_BYTES + 1 }, { { 0 } } };
+	cr_assert_eq(digest(zero, CHUNK_BYTES, e.hashes[0]), 0);
+	cr_assert_eq(digest(zero, 1, e.hashes[1]), 0);
+	check_batch(&e, p, n);
+}
+
+static void trimmed(const uint8_t *p, size_t n)
+{
+	struct example e = hello_world();
+	struct buffer header = BUFFER_INIT;
+	struct frame_trimmed g;
+	put_example(&header, &e);
+	wire_put_trimmed(&out, 9, buffer_bytes(&header), buffer_length(&header));
+	buffer_fini(&header);
+	cr_assert_eq(wire_get_trimmed(p, n, &g), 0);
+	cr_expect_eq(g.next, 9);
+	expect_example(&g.shown, &e);
 }
 
 static void chunk(const uint8_t *p, size_t n)
 {
-	static const struct source_key source = { A, 1 };
-	static const char text[] = "hello\nworld\n";
+	struct source_key source = own_source();
+	struct example e = hello_world();
 	struct frame_chunk g;
-	wire_put_chunk(&out, &source, (const uint8_t *)text, strlen(text));
+	wire_put_chunk(&out, &source, e.data, e.bytes);
 	cr_assert_eq(wire_get_chunk(p, n, &g), 0);
 	expect_source(&g.source, &source);
-	cr_assert_eq(g.bytes, strlen(text));
-	cr_expect_arr_eq(g.data, text, strlen(text));
+	cr_assert_eq(g.bytes, e.bytes);
+	expect_bytes(g.data, e.data, e.bytes);
 }
 
 static void credit(const uint8_t *p, size_t n)
 {
-	struct frame_credit f = { { A, 1 }, 524288 }, g;
+	struct frame_credit f = { own_source(), 524288 }, g;
 	wire_put_credit(&out, &f);
 	cr_assert_eq(wire_get_credit(p, n, &g), 0);
 	expect_source(&g.source, &f.source);
@@ -302,20 +479,26 @@ static void stream_credit(const uint8_t *p, size_t n)
 	cr_expect_eq(g.offset, 327680);
 }
 
-// An announcement of A, its payload encoded in `inner`.
+// An announcement, its payload encoded in `inner`.
 static struct frame_announce check_announce(enum announcement type, uint64_t counter,
 	const struct buffer *inner, const uint8_t *p, size_t n)
 {
-	struct frame_announce f = { A, 1, counter, type, (uint16_t)buffer_length(inner),
-		buffer_bytes(inner) };
+	struct frame_announce f = { .stamp = own_stamp(),
+		.counter = counter,
+		.type = (uint8_t)type,
+		.bytes = (uint16_t)buffer_length(inner),
+		.payload = buffer_bytes(inner) };
 	struct frame_announce g;
-	wire_put_announce(&out, &f);
+	struct buffer envelope = BUFFER_INIT;
+	wire_put_announce(&envelope, &f);
+	sign(&envelope, ANNOUNCE_TAG);
+	wire_put_sealed(&out, FRAME_ANNOUNCE, buffer_bytes(&envelope), buffer_length(&envelope));
+	buffer_fini(&envelope);
 	cr_assert_eq(wire_get_announce(p, n, &g), 0);
-	expect_id(&g.origin, &f.origin);
-	cr_expect_eq(g.incarnation, 1);
 	cr_expect_eq(g.counter, counter);
 	cr_expect_eq(g.type, type);
 	cr_assert_eq(g.bytes, f.bytes);
+	expect_signed(&g.stamp, &g.sealed, ANNOUNCE_TAG, BATCH_TAG);
 	return g;
 }
 
@@ -378,9 +561,15 @@ static void announce_gone(const uint8_t *p, size_t n)
 // Encodes the frame into `out`, decodes the payload and compares.
 static const struct vector {
 	const char *name;
-	enum frame_type type;
+	enum frame_type type; // 0: bytes without a frame
 	void (*check)(const uint8_t *payload, size_t n);
 } vectors[] = {
+	{ "node-key", 0, node_key },
+	{ "node-id", 0, node_id_of_key },
+	{ "network-key-name", 0, network_key_name },
+	{ "permit", 0, permit_of_session },
+	{ "proof-dialler", FRAME_PROOF, proof_dialler },
+	{ "proof-acceptor", FRAME_PROOF, proof_acceptor },
 	{ "hello-v1", FRAME_HELLO, hello_v1 },
 	{ "hello-replace", FRAME_HELLO, hello_replace },
 	{ "accept", FRAME_ACCEPT, accept_frame },
@@ -395,6 +584,7 @@ static const struct vector {
 	{ "pull", FRAME_PULL, pull },
 	{ "trimmed", FRAME_TRIMMED, trimmed },
 	{ "batch", FRAME_BATCH, batch },
+	{ "batch-chunks", FRAME_BATCH, batch_of_chunks },
 	{ "chunk", FRAME_CHUNK, chunk },
 	{ "credit", FRAME_CREDIT, credit },
 	{ "stream", FRAME_STREAM, stream },
@@ -414,6 +604,7 @@ static struct found {
 	struct buffer frame;
 } found[2 * VECTORS];
 static size_t found_count;
+static bool id_as_text; // stands on the page, too
 
 static uint8_t digit_of(char c)
 {
@@ -452,10 +643,12 @@ static void read_page(void)
 	char line[1024];
 	bool inside = false;
 
+	make_keys();
 	path = path ? path : "docs/protocol.md";
 	FILE *page = fopen(path, "r");
 	cr_assert(page, "%s: %s", path, strerror(errno));
 	while (fgets(line, sizeof line, page)) {
+		id_as_text |= strstr(line, id_format(&dialler->id).text) != NULL;
 		if (strncmp(line, "```", 3) == 0)
 			inside = !inside && strcmp(line, "```vector\n") == 0;
 		else if (inside)
@@ -470,6 +663,9 @@ static void finish(void)
 	for (size_t i = 0; i < found_count; i++)
 		buffer_fini(&found[i].frame);
 	buffer_fini(&out);
+	keyring_fini(&ring);
+	identity_free(dialler);
+	identity_free(acceptor);
 }
 
 TestSuite(vectors, .init = read_page, .fini = finish);
@@ -492,21 +688,39 @@ static const char *hex(const struct buffer *b)
 	return text;
 }
 
+// The payload of the one frame, or all of what is none.
+static const uint8_t *payload(const struct vector *v, const struct buffer *frame, size_t *n)
+{
+	const uint8_t *bytes = buffer_bytes(frame);
+	uint8_t type = 0;
+	*n = buffer_length(frame);
+	if (v->type == 0)
+		return bytes;
+	int64_t length = wire_next(bytes, *n, FRAME_MAX, &type);
+	cr_assert_eq(length, (int64_t)*n, "%s: not one frame", v->name);
+	cr_assert_eq(type, v->type, "%s: type %u", v->name, type);
+	*n -= FRAME_HEADER;
+	return bytes + FRAME_HEADER;
+}
+
 Test(vectors, page_and_code_agree)
 {
 	for (size_t i = 0; i < found_count; i++) {
 		const struct buffer *frame = &found[i].frame;
 		const struct vector *v = vector_by_name(found[i].name);
-		uint8_t type = 0;
+		size_t n;
 		cr_assert(v, "%s: unknown vector", found[i].name);
-		int64_t n = wire_next(buffer_bytes(frame), buffer_length(frame), FRAME_MAX, &type);
-		cr_assert_eq(n, (int64_t)buffer_length(frame), "%s: not one frame", v->name);
-		cr_assert_eq(type, v->type, "%s: type %u", v->name, type);
+		const uint8_t *p = payload(v, frame, &n);
 		buffer_consume(&out, buffer_length(&out));
-		v->check(buffer_bytes(frame) + FRAME_HEADER, (size_t)n - FRAME_HEADER);
+		v->check(p, n);
 		cr_expect_eq(buffer_length(&out), buffer_length(frame), "%s: length", v->name);
 		cr_expect_str_eq(hex(&out), hex(frame), "%s: encoded: %s", v->name, hex(&out));
 	}
+}
+
+Test(vectors, the_page_shows_an_id_as_text)
+{
+	cr_expect(id_as_text, "%s", id_format(&dialler->id).text);
 }
 
 Test(vectors, each_stands_there_once)
@@ -527,6 +741,6 @@ Test(vectors, every_type_of_frame_has_one)
 		if (v)
 			seen[v->type] = true;
 	}
-	for (int type = FRAME_HELLO; type <= FRAME_ANNOUNCE; type++)
+	for (int type = FRAME_HELLO; type <= FRAME_PROOF; type++)
 		cr_expect(seen[type], "frame type %d", type);
 }

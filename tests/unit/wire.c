@@ -5,18 +5,25 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/batch.h"
+
 static const struct id a = { { 0xa0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 } };
 static const struct id b = { { 0xb0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 } };
 static const struct address four = { 4, { 10, 0, 0, 5 }, 8495 };
 static const struct address six = { 6, { 0x20, 1, 0xd, 0xb8, [15] = 5 }, 65535 };
 static const struct source_key source = { { { 0xa0, 1, 2 } }, 0x0102030405060708 };
 static const uint8_t bytes[CHUNK_BYTES] = "bytes of a message";
+static const struct stamp stamp = { { { 1, 2, 3, 4, 5, 6, 7, 8 } }, { { 0xe0, 1, 2, [31] = 31 } },
+	0x0102030405060708 };
+static const uint8_t hashes[64 * DIGEST_BYTES] = { 0x10, [64 * DIGEST_BYTES - 1] = 0x11 };
+static const uint8_t signature[SIGNATURE_BYTES] = { 0x20, [SIGNATURE_BYTES - 1] = 0x21 };
 
-static struct buffer out;
+static struct buffer out, header;
 
 static void finish(void)
 {
 	buffer_fini(&out);
+	buffer_fini(&header);
 }
 
 TestSuite(wire, .fini = finish);
@@ -47,7 +54,6 @@ static struct frame_hello full_hello(void)
 		.version_max = 3,
 		.features = 0x80000001,
 		.intent = INTENT_REPLACE,
-		.id = a,
 		.incarnation = UINT64_MAX,
 		.instance = 0x1122334455667788,
 		.peers = 5,
@@ -58,6 +64,8 @@ static struct frame_hello full_hello(void)
 		.address_count = HELLO_ADDRESSES,
 	};
 	memset(f.name, 'n', NAME_MAX_LENGTH);
+	memset(f.permit, 0x30, sizeof f.permit);
+	f.permit[DIGEST_BYTES - 1] = 0x31;
 	for (int i = 0; i < HELLO_ADDRESSES; i++)
 		f.addresses[i] = i % 2 ? six : four;
 	return f;
@@ -75,7 +83,6 @@ Test(wire, hello_comes_back)
 	cr_expect_eq(g.version_max, 3);
 	cr_expect_eq(g.features, 0x80000001);
 	cr_expect_eq(g.intent, INTENT_REPLACE);
-	cr_expect(id_equal(&g.id, &a));
 	cr_expect_eq(g.incarnation, UINT64_MAX);
 	cr_expect_eq(g.instance, 0x1122334455667788);
 	cr_expect_eq(g.peers, 5);
@@ -83,6 +90,7 @@ Test(wire, hello_comes_back)
 	cr_expect(id_equal(&g.replaced, &b));
 	cr_expect(id_equal(&g.offer.id, &b));
 	cr_expect(address_equal(&g.offer.address, &six));
+	cr_expect_arr_eq(g.permit, f.permit, DIGEST_BYTES);
 	cr_expect(id_equal(&g.component.origin, &b));
 	cr_expect_eq(g.component.number, 77);
 	cr_expect_eq(g.component.age, 4999);
@@ -94,9 +102,7 @@ Test(wire, hello_comes_back)
 
 Test(wire, smallest_hello_comes_back)
 {
-	struct frame_hello f = {
-		.version_min = 1, .version_max = 1, .intent = INTENT_JOIN, .id = a
-	};
+	struct frame_hello f = { .version_min = 1, .version_max = 1, .intent = INTENT_JOIN };
 	struct frame_hello g;
 	size_t n;
 	wire_put_hello(&out, &f);
@@ -116,7 +122,7 @@ Test(wire, hello_may_go_on)
 	wire_end(&out, 0);
 	const uint8_t *p = payload(FRAME_HELLO, &n);
 	cr_assert_eq(wire_get_hello(p, n, &g), 0, "a feature may append to it");
-	cr_expect(id_equal(&g.id, &a));
+	cr_expect(address_equal(&g.addresses[HELLO_ADDRESSES - 1], &six));
 }
 
 Test(wire, hello_of_other_versions_is_read_no_further)
@@ -128,7 +134,7 @@ Test(wire, hello_of_other_versions_is_read_no_further)
 	cr_expect_eq(g.version_min, 2);
 	cr_expect_eq(g.version_max, 9);
 	cr_expect_eq(g.features, 0x01020304);
-	cr_expect(id_is_zero(&g.id));
+	cr_expect_eq(g.intent, 0);
 	cr_expect_eq(wire_get_hello(newer, 8, &g), 0);
 	cr_expect_eq(wire_get_hello(newer, 7, &g), -EPROTO);
 	cr_assert_eq(wire_get_hello(older, sizeof older, &g), 0);
@@ -153,9 +159,6 @@ Test(wire, hello_is_checked)
 	f.version_min = 4;
 	cr_expect_eq(rehello(&f), -EPROTO, "versions the wrong way round");
 	f = full_hello();
-	f.id = (struct id){ { 0 } };
-	cr_expect_eq(rehello(&f), -EPROTO, "no id");
-	f = full_hello();
 	f.intent = 0;
 	cr_expect_eq(rehello(&f), -EPROTO);
 	f.intent = INTENT_PROBE + 1;
@@ -166,7 +169,7 @@ Test(wire, hello_is_checked)
 }
 
 // Where things are in the HELLO of full_hello().
-enum { HELLO_OFFER_FAMILY = 77, HELLO_NAME = 124, HELLO_COUNT = HELLO_NAME + 1 + NAME_MAX_LENGTH };
+enum { HELLO_OFFER_FAMILY = 61, HELLO_NAME = 140, HELLO_COUNT = HELLO_NAME + 1 + NAME_MAX_LENGTH };
 
 static int patched_hello(size_t at, uint8_t value, struct frame_hello *g)
 {
@@ -248,6 +251,25 @@ Test(wire, name_validity)
 	cr_expect_not(name_valid(longest));
 }
 
+Test(wire, proof_comes_back)
+{
+	struct frame_proof f = { .network = stamp.network }, g;
+	size_t n;
+	memcpy(f.proof, bytes, MEMBERSHIP_BYTES);
+	f.proof[MEMBERSHIP_BYTES - 1] = 0x40;
+	wire_put_proof(&out, &f);
+	const uint8_t *p = payload(FRAME_PROOF, &n);
+	cr_assert_eq(n, NETWORK_NAME_BYTES + MEMBERSHIP_BYTES);
+	cr_assert_eq(wire_get_proof(p, n, &g), 0);
+	cr_expect_arr_eq(g.network.bytes, f.network.bytes, NETWORK_NAME_BYTES);
+	cr_expect_arr_eq(g.proof, f.proof, MEMBERSHIP_BYTES);
+	cr_expect_eq(wire_get_proof(p, n - 1, &g), -EPROTO);
+	buffer_append(&out, "x", 1);
+	wire_end(&out, 0);
+	p = payload(FRAME_PROOF, &n);
+	cr_expect_eq(wire_get_proof(p, n, &g), -EPROTO, "unlike HELLO it does not go on");
+}
+
 Test(wire, goodbye_comes_back)
 {
 	struct frame_goodbye f = { GOODBYE_FULL, 3, { { a, four }, { b, six }, { a, { 0 } } } }, g;
@@ -266,14 +288,39 @@ Test(wire, goodbye_comes_back)
 	cr_expect_str_eq(goodbye_name(g.reason), "unknown");
 }
 
+Test(wire, goodbye_beyond_the_limit_is_malformed)
+{
+	struct frame_goodbye g;
+	uint8_t p[2 + (HELLO_ADDRESSES + 1) * (ID_BYTES + 1)] = { GOODBYE_FULL,
+		HELLO_ADDRESSES + 1 };
+	cr_expect_eq(wire_get_goodbye(p, sizeof p, &g), -EPROTO);
+	p[1] = HELLO_ADDRESSES;
+	cr_expect_eq(wire_get_goodbye(p, sizeof p - (ID_BYTES + 1), &g), 0);
+	cr_expect_eq(g.count, HELLO_ADDRESSES);
+}
+
 Test(wire, every_reason_has_its_name)
 {
 	cr_expect_str_eq(goodbye_name(GOODBYE_SHUTDOWN), "shutdown");
 	cr_expect_str_eq(goodbye_name(GOODBYE_CLASH), "duplicate-id");
-	for (unsigned i = 1; i <= 16; i++)
+	cr_expect_str_eq(goodbye_name(17), "bad-signature");
+	cr_expect_str_eq(goodbye_name(18), "network-key");
+	cr_expect_str_eq(goodbye_name(19), "denied");
+	cr_expect_str_eq(goodbye_name(20), "tls");
+	cr_expect_str_eq(goodbye_name(21), "flood");
+	for (unsigned i = 1; i <= 21; i++)
 		cr_expect_str_neq(goodbye_name(i), "unknown");
 	cr_expect_str_eq(goodbye_name(0), "unknown");
-	cr_expect_str_eq(goodbye_name(17), "unknown");
+	cr_expect_str_eq(goodbye_name(22), "unknown");
+}
+
+Test(wire, reasons_that_refuse_a_pair)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		bool refuses = i == GOODBYE_VERSION || i == GOODBYE_CLASH ||
+			       i == GOODBYE_MEMBERSHIP || i == GOODBYE_DENIED;
+		cr_expect_eq(goodbye_refuses(i), refuses, "%u", i);
+	}
 }
 
 Test(wire, ping_and_pong_come_back)
@@ -326,14 +373,17 @@ Test(wire, peers_beyond_the_limit_are_malformed)
 
 Test(wire, rewire_comes_back)
 {
-	struct frame_rewire f = { { a, four }, b, true }, g;
+	struct frame_rewire f = { { a, four }, b, .leave = true }, g;
 	size_t n;
+	memset(f.permit, 0x50, sizeof f.permit);
+	f.permit[0] = 0x51;
 	wire_put_rewire(&out, &f);
 	const uint8_t *p = payload(FRAME_REWIRE, &n);
 	cr_assert_eq(wire_get_rewire(p, n, &g), 0);
 	cr_expect(id_equal(&g.target.id, &a));
 	cr_expect(address_equal(&g.target.address, &four));
 	cr_expect(id_equal(&g.replaced, &b));
+	cr_expect_arr_eq(g.permit, f.permit, DIGEST_BYTES);
 	cr_expect(g.leave);
 	buffer_bytes(&out)[FRAME_HEADER + n - 1] = 0;
 	cr_expect_eq(wire_get_rewire(p, n, &g), 0);
@@ -380,41 +430,78 @@ Test(wire, frontier_is_checked)
 	cr_expect_eq(wire_get_frontier(p, n, &g), -EPROTO, "a flag is 0 or 1");
 }
 
-Test(wire, pull_and_trimmed_come_back)
+Test(wire, pull_comes_back)
 {
 	struct frame_position f = { source, UINT64_MAX }, g;
 	size_t n;
-	wire_put_position(&out, FRAME_PULL, &f);
+	wire_put_pull(&out, &f);
 	const uint8_t *p = payload(FRAME_PULL, &n);
-	cr_assert_eq(wire_get_position(p, n, &g), 0);
+	cr_assert_eq(wire_get_pull(p, n, &g), 0);
 	cr_expect(id_equal(&g.source.id, &source.id));
 	cr_expect_eq(g.source.incarnation, source.incarnation);
 	cr_expect_eq(g.next, UINT64_MAX);
-	buffer_consume(&out, buffer_length(&out));
-	f.next = 0;
-	wire_put_position(&out, FRAME_TRIMMED, &f);
-	p = payload(FRAME_TRIMMED, &n);
-	cr_expect_eq(wire_get_position(p, n, &g), -EPROTO, "sequence numbers begin at 1");
+	memset(buffer_bytes(&out) + FRAME_HEADER + n - 8, 0, 8);
+	cr_expect_eq(wire_get_pull(p, n, &g), -EPROTO, "sequence numbers begin at 1");
+}
+
+Test(wire, chunks_of_a_batch)
+{
+	cr_expect_eq(batch_chunks(0), 0);
+	cr_expect_eq(batch_chunks(1), 1);
+	cr_expect_eq(batch_chunks(16384), 1);
+	cr_expect_eq(batch_chunks(16385), 2);
+	cr_expect_eq(batch_chunks(65536), 4);
+	cr_expect_eq(batch_chunks(1044480), 64);
+	cr_expect_eq(batch_chunks(UINT32_MAX), 262144, "no sum wraps");
+}
+
+static void expect_stamp(const struct stamp *got)
+{
+	cr_expect_arr_eq(got->network.bytes, stamp.network.bytes, NETWORK_NAME_BYTES);
+	cr_expect_arr_eq(got->key.bytes, stamp.key.bytes, PUBLIC_KEY_BYTES);
+	cr_expect_eq(got->incarnation, stamp.incarnation);
+}
+
+// A signed header in `header`.
+static void seal_batch(uint64_t first, uint32_t sum, uint16_t count, const uint32_t *lengths)
+{
+	// Of what is too long, the decoder must not come to the hashes.
+	static uint8_t more[65 * DIGEST_BYTES];
+	buffer_consume(&header, buffer_length(&header));
+	memcpy(more, hashes, sizeof hashes);
+	wire_put_batch(&header, &stamp, first, sum, count, lengths, more);
+	buffer_append(&header, signature, sizeof signature);
+}
+
+static void expect_batch(const struct frame_batch *g, const uint8_t *p, size_t n, uint64_t first,
+	uint32_t sum, uint16_t count, const uint32_t *lengths)
+{
+	expect_stamp(&g->stamp);
+	cr_expect_eq(g->first, first);
+	cr_expect_eq(g->bytes, sum);
+	cr_assert_eq(g->count, count);
+	for (uint16_t i = 0; i < count; i++)
+		cr_expect_eq(wire_batch_length(g, i), lengths[i]);
+	cr_expect_eq(memcmp(g->hashes, hashes, (size_t)batch_chunks(sum) * DIGEST_BYTES), 0);
+	cr_expect_eq(g->sealed.bytes, p, "from the first byte on it is signed");
+	cr_expect_eq(g->sealed.n, n - SIGNATURE_BYTES, "and all but the signature is");
+	cr_expect_arr_eq(g->sealed.bytes + g->sealed.n, signature, SIGNATURE_BYTES);
 }
 
 static int rebatch(uint64_t first, uint32_t sum, uint16_t count, const uint32_t *lengths)
 {
 	struct frame_batch g;
 	size_t n;
+	seal_batch(first, sum, count, lengths);
 	buffer_consume(&out, buffer_length(&out));
-	wire_put_batch(&out, &source, first, sum, count, lengths);
+	wire_put_sealed(&out, FRAME_BATCH, buffer_bytes(&header), buffer_length(&header));
 	const uint8_t *p = payload(FRAME_BATCH, &n);
 	int r = wire_get_batch(p, n, &g);
-	if (r == 0) {
-		cr_expect_eq(g.first, first);
-		cr_expect_eq(g.bytes, sum);
-		cr_expect_eq(g.count, count);
-		cr_expect(id_equal(&g.source.id, &source.id));
-		cr_expect_eq(g.source.incarnation, source.incarnation);
-		for (uint16_t i = 0; i < count; i++)
-			cr_expect_eq(wire_batch_length(&g, i), lengths[i]);
-	}
-	return r;
+	if (r < 0)
+		return r;
+	cr_expect_eq(n, batch_header_bytes(count, sum));
+	expect_batch(&g, p, n, first, sum, count, lengths);
+	return 0;
 }
 
 Test(wire, batch_comes_back)
@@ -427,6 +514,91 @@ Test(wire, batch_comes_back)
 	cr_expect_eq(rebatch(1, BATCH_BYTES, 2, (uint32_t[]){ 1, BATCH_BYTES - 1 }), 0);
 	cr_expect_eq(rebatch(1, BATCH_COUNT, BATCH_COUNT, ones), 0);
 	cr_expect_eq(rebatch(UINT64_MAX - 1, 1, 1, ones), 0);
+	cr_expect_eq(rebatch(1, CHUNK_BYTES, 1, (uint32_t[]){ CHUNK_BYTES }), 0);
+	cr_expect_eq(rebatch(1, CHUNK_BYTES + 1, 1, (uint32_t[]){ CHUNK_BYTES + 1 }), 0);
+}
+
+Test(wire, batch_has_a_hash_for_each_chunk_and_a_whole_signature)
+{
+	static const uint32_t sums[] = { 1, CHUNK_BYTES, CHUNK_BYTES + 1, MESSAGE_MAX };
+	struct frame_batch g;
+
+	for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++) {
+		seal_batch(1, sums[i], 1, &sums[i]);
+		const uint8_t *p = buffer_bytes(&header);
+		size_t n = buffer_length(&header);
+		cr_expect_eq(wire_get_batch(p, n, &g), 0);
+		cr_expect_eq(wire_get_batch(p, n - 1, &g), -EPROTO, "a short signature");
+		cr_expect_eq(wire_get_batch(p, n - SIGNATURE_BYTES, &g), -EPROTO, "none");
+		cr_expect_eq(wire_get_batch(p, n - DIGEST_BYTES, &g), -EPROTO, "a hash less");
+		buffer_append(&header, hashes, DIGEST_BYTES);
+		cr_expect_eq(wire_get_batch(buffer_bytes(&header), n + DIGEST_BYTES, &g), -EPROTO,
+			"a hash more");
+	}
+}
+
+static int retrimmed(uint64_t next)
+{
+	struct frame_trimmed g;
+	size_t n;
+	buffer_consume(&out, buffer_length(&out));
+	wire_put_trimmed(&out, next, buffer_bytes(&header), buffer_length(&header));
+	const uint8_t *p = payload(FRAME_TRIMMED, &n);
+	int r = wire_get_trimmed(p, n, &g);
+	if (r < 0)
+		return r;
+	cr_expect_eq(g.next, next);
+	expect_batch(&g.shown, p + 8, n - 8, 7, 6, 3, (uint32_t[]){ 1, 2, 3 });
+	return 0;
+}
+
+Test(wire, trimmed_says_no_more_than_its_header_shows)
+{
+	seal_batch(7, 6, 3, (uint32_t[]){ 1, 2, 3 });
+	cr_expect_eq(retrimmed(0), -EPROTO, "sequence numbers begin at 1");
+	cr_expect_eq(retrimmed(1), 0);
+	cr_expect_eq(retrimmed(7), 0);
+	cr_expect_eq(retrimmed(10), 0, "what comes after the batch");
+	cr_expect_eq(retrimmed(11), -EPROTO, "nothing shows that there is a tenth message");
+	cr_expect_eq(retrimmed(UINT64_MAX), -EPROTO);
+}
+
+Test(wire, trimmed_at_the_end_of_all_numbers)
+{
+	struct frame_trimmed g;
+	size_t n;
+	seal_batch(UINT64_MAX - 1, 1, 1, (uint32_t[]){ 1 });
+	wire_put_trimmed(&out, UINT64_MAX, buffer_bytes(&header), buffer_length(&header));
+	const uint8_t *p = payload(FRAME_TRIMMED, &n);
+	cr_expect_eq(wire_get_trimmed(p, n, &g), 0);
+	cr_expect_eq(g.next, UINT64_MAX);
+}
+
+Test(wire, trimmed_needs_a_whole_header)
+{
+	struct frame_trimmed g;
+	size_t n;
+	seal_batch(7, 6, 3, (uint32_t[]){ 1, 2, 3 });
+	wire_put_trimmed(&out, 9, buffer_bytes(&header), buffer_length(&header));
+	const uint8_t *p = payload(FRAME_TRIMMED, &n);
+	for (size_t i = 0; i < n; i++)
+		cr_expect_eq(wire_get_trimmed(p, i, &g), -EPROTO, "%zu bytes", i);
+	buffer_append(&out, "x", 1);
+	wire_end(&out, 0);
+	p = payload(FRAME_TRIMMED, &n);
+	cr_expect_eq(wire_get_trimmed(p, n, &g), -EPROTO);
+	seal_batch(7, 6, 2, (uint32_t[]){ 1, 2 });
+	cr_expect_eq(retrimmed(8), -EPROTO, "the header is checked like any other");
+}
+
+Test(wire, largest_header_fits_a_frame_with_room_to_spare)
+{
+	static uint32_t lengths[BATCH_COUNT];
+	for (int i = 0; i < BATCH_COUNT; i++)
+		lengths[i] = BATCH_BYTES / BATCH_COUNT;
+	cr_expect_eq(rebatch(1, BATCH_BYTES, BATCH_COUNT, lengths), 0);
+	wire_put_trimmed(&out, 1, buffer_bytes(&header), buffer_length(&header));
+	cr_expect_leq(buffer_length(&header) + 8 + FRAME_HEADER, FRAME_MAX);
 }
 
 Test(wire, batch_is_checked)
@@ -500,36 +672,71 @@ Test(wire, stream_comes_back)
 	cr_expect_eq(c.offset, UINT64_MAX - 1);
 }
 
-static int reannounce(struct frame_announce f, struct frame_announce *g)
+static void seal_announce(const struct frame_announce *f)
 {
+	buffer_consume(&header, buffer_length(&header));
+	wire_put_announce(&header, f);
+	buffer_append(&header, signature, sizeof signature);
+}
+
+static int reannounce(const struct frame_announce *f)
+{
+	struct frame_announce g;
 	size_t n;
+	seal_announce(f);
 	buffer_consume(&out, buffer_length(&out));
-	wire_put_announce(&out, &f);
+	wire_put_sealed(&out, FRAME_ANNOUNCE, buffer_bytes(&header), buffer_length(&header));
 	const uint8_t *p = payload(FRAME_ANNOUNCE, &n);
-	return wire_get_announce(p, n, g);
+	int r = wire_get_announce(p, n, &g);
+	if (r < 0)
+		return r;
+	expect_stamp(&g.stamp);
+	cr_expect_eq(g.counter, f->counter);
+	cr_expect_eq(g.type, f->type);
+	cr_assert_eq(g.bytes, f->bytes);
+	cr_expect(g.bytes == 0 || memcmp(g.payload, f->payload, g.bytes) == 0);
+	cr_expect_eq(g.sealed.bytes, p, "from the first byte on it is signed");
+	cr_expect_eq(g.sealed.n, n - SIGNATURE_BYTES, "and all but the signature is");
+	cr_expect_arr_eq(g.sealed.bytes + g.sealed.n, signature, SIGNATURE_BYTES);
+	return 0;
 }
 
 Test(wire, announce_comes_back)
 {
-	struct frame_announce f = { a, 2, 3, 255, ANNOUNCE_PAYLOAD, bytes }, g;
-	cr_assert_eq(reannounce(f, &g), 0, "of a type to come");
-	cr_expect(id_equal(&g.origin, &a));
-	cr_expect_eq(g.incarnation, 2);
-	cr_expect_eq(g.counter, 3);
-	cr_expect_eq(g.type, 255);
-	cr_assert_eq(g.bytes, ANNOUNCE_PAYLOAD);
-	cr_expect_arr_eq(g.payload, bytes, ANNOUNCE_PAYLOAD);
+	struct frame_announce f = { .stamp = stamp,
+		.counter = UINT64_MAX,
+		.type = 255,
+		.bytes = ANNOUNCE_PAYLOAD,
+		.payload = bytes };
+	cr_expect_eq(ANNOUNCE_PAYLOAD, 512);
+	cr_assert_eq(reannounce(&f), 0, "of a type to come");
+	f.bytes = ANNOUNCE_PAYLOAD + 1;
+	cr_expect_eq(reannounce(&f), -EPROTO);
+	f.bytes = CHUNK_BYTES;
+	cr_expect_eq(reannounce(&f), -EPROTO);
 	f.bytes = 0;
 	f.type = ANNOUNCE_LEAVE;
-	cr_expect_eq(reannounce(f, &g), 0);
-	f.bytes = ANNOUNCE_PAYLOAD + 1;
-	cr_expect_eq(reannounce(f, &g), -EPROTO);
+	cr_expect_eq(reannounce(&f), 0);
 	f.bytes = 1;
 	f.type = 0;
-	cr_expect_eq(reannounce(f, &g), -EPROTO);
-	f.type = 1;
-	f.origin = (struct id){ { 0 } };
-	cr_expect_eq(reannounce(f, &g), -EPROTO);
+	cr_expect_eq(reannounce(&f), -EPROTO, "no type");
+}
+
+Test(wire, announce_has_a_whole_signature)
+{
+	struct frame_announce f = { .stamp = stamp, .counter = 1, .type = ANNOUNCE_LEAVE }, g;
+
+	static const uint16_t lengths[] = { 0, 1, ANNOUNCE_PAYLOAD };
+	f.payload = bytes;
+	for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+		f.bytes = lengths[i];
+		seal_announce(&f);
+		size_t n = buffer_length(&header);
+		for (size_t cut = 0; cut < n; cut++)
+			cr_expect_eq(wire_get_announce(buffer_bytes(&header), cut, &g), -EPROTO);
+		buffer_append(&header, "x", 1);
+		cr_expect_eq(wire_get_announce(buffer_bytes(&header), n + 1, &g), -EPROTO);
+	}
 }
 
 Test(wire, announced_payloads_come_back)

@@ -16,9 +16,11 @@ static const struct id b = { { 0xb0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 
 static const struct address four = { 4, { 10, 0, 0, 5 }, 8495 };
 static const struct address six = { 6, { 0x20, 1, 0xd, 0xb8, [15] = 5 }, 65535 };
 static const struct source_key source = { { { 0xa0, 1, 2 } }, 0x0102030405060708 };
+static const struct stamp stamp = { { { 1, 2, 3, 4, 5, 6, 7, 8 } }, { { 0xe0, 1, 2, [31] = 31 } },
+	0x0102030405060708 };
 static const uint8_t bytes[CHUNK_BYTES] = "bytes of a message";
 
-static struct buffer out;
+static struct buffer out, inner;
 
 static void put_frontier(bool last, const struct frame_position *entries, uint16_t count)
 {
@@ -35,7 +37,6 @@ static struct frame_hello full_hello(void)
 		.version_max = 3,
 		.features = 0x80000001,
 		.intent = INTENT_REPLACE,
-		.id = a,
 		.incarnation = UINT64_MAX,
 		.instance = 0x1122334455667788,
 		.peers = 5,
@@ -46,6 +47,7 @@ static struct frame_hello full_hello(void)
 		.address_count = HELLO_ADDRESSES,
 	};
 	memset(f.name, 'n', NAME_MAX_LENGTH);
+	memset(f.permit, 0x30, sizeof f.permit);
 	for (int i = 0; i < HELLO_ADDRESSES; i++)
 		f.addresses[i] = i % 2 ? six : four;
 	return f;
@@ -72,10 +74,35 @@ static void keep_sample(void)
 	buffer_consume(&out, buffer_length(&out));
 }
 
+// Of what is in `inner`, with a signature that no decoder looks at.
+static void keep_sealed(enum frame_type type)
+{
+	buffer_append(&inner, bytes, SIGNATURE_BYTES);
+	wire_put_sealed(&out, type, buffer_bytes(&inner), buffer_length(&inner));
+	keep_sample();
+	buffer_consume(&inner, buffer_length(&inner));
+}
+
 static void announce_sample(uint8_t type, const void *p, size_t n)
 {
-	wire_put_announce(&out, &(struct frame_announce){ a, 1, 2, type, (uint16_t)n, p });
+	wire_put_announce(
+		&inner, &(struct frame_announce){ stamp, 2, type, (uint16_t)n, p, { NULL, 0 } });
+	keep_sealed(FRAME_ANNOUNCE);
+}
+
+static void batch_samples(void)
+{
+	static const uint32_t lengths[] = { 100, 200, 300 }, large = 2 * CHUNK_BYTES + 1;
+
+	wire_put_batch(&inner, &stamp, 7, 600, 3, lengths, bytes);
+	keep_sealed(FRAME_BATCH);
+	wire_put_batch(&inner, &stamp, 1, large, 1, &large, bytes);
+	keep_sealed(FRAME_BATCH);
+	wire_put_batch(&inner, &stamp, 7, 600, 3, lengths, bytes);
+	buffer_append(&inner, bytes, SIGNATURE_BYTES);
+	wire_put_trimmed(&out, 9, buffer_bytes(&inner), buffer_length(&inner));
 	keep_sample();
+	buffer_consume(&inner, buffer_length(&inner));
 }
 
 static void make_samples(void)
@@ -85,6 +112,9 @@ static void make_samples(void)
 		{ source, UINT64_MAX } };
 	struct buffer member = BUFFER_INIT;
 
+	wire_put_proof(
+		&out, &(struct frame_proof){ { { 1, 2, 3 } }, { 9, [MEMBERSHIP_BYTES - 1] = 8 } });
+	keep_sample();
 	wire_put_hello(&out, &hello);
 	keep_sample();
 	wire_put_accept(&out);
@@ -97,16 +127,13 @@ static void make_samples(void)
 	keep_sample();
 	wire_put_peers(&out, &(struct frame_peers){ 3, { { a, four }, { b, six }, { b, { 0 } } } });
 	keep_sample();
-	wire_put_rewire(&out, &(struct frame_rewire){ { a, six }, b, true });
+	wire_put_rewire(&out, &(struct frame_rewire){ { a, six }, b, { 7 }, true });
 	keep_sample();
 	put_frontier(true, positions, 3);
 	keep_sample();
-	wire_put_position(&out, FRAME_PULL, &positions[0]);
+	wire_put_pull(&out, &positions[0]);
 	keep_sample();
-	wire_put_position(&out, FRAME_TRIMMED, &positions[1]);
-	keep_sample();
-	wire_put_batch(&out, &source, 7, 600, 3, (uint32_t[]){ 100, 200, 300 });
-	keep_sample();
+	batch_samples();
 	wire_put_chunk(&out, &source, bytes, 40);
 	keep_sample();
 	wire_put_credit(&out, &(struct frame_credit){ source, 1000 });
@@ -129,6 +156,7 @@ static void make_samples(void)
 static void drop_samples(void)
 {
 	buffer_fini(&samples);
+	buffer_fini(&inner);
 	buffer_fini(&out);
 }
 
@@ -162,12 +190,50 @@ static void again_frontier(const struct frame_frontier *f)
 	wire_end(&out, at);
 }
 
-static void again_batch(const struct frame_batch *f)
+// What is signed, made again of what it was read as, with its signature.
+static void again_sealed(const struct sealed *sealed)
+{
+	cr_assert_eq(buffer_length(&inner), sealed->n);
+	cr_assert_eq(memcmp(buffer_bytes(&inner), sealed->bytes, sealed->n), 0);
+	buffer_append(&inner, sealed->bytes + sealed->n, SIGNATURE_BYTES);
+}
+
+static void again_header(const struct frame_batch *f)
 {
 	static uint32_t lengths[BATCH_COUNT];
 	for (uint16_t i = 0; i < f->count; i++)
 		lengths[i] = wire_batch_length(f, i);
-	wire_put_batch(&out, &f->source, f->first, f->bytes, f->count, lengths);
+	buffer_consume(&inner, buffer_length(&inner));
+	wire_put_batch(&inner, &f->stamp, f->first, f->bytes, f->count, lengths, f->hashes);
+	again_sealed(&f->sealed);
+}
+
+static void again_batch(const struct frame_batch *f)
+{
+	again_header(f);
+	wire_put_sealed(&out, FRAME_BATCH, buffer_bytes(&inner), buffer_length(&inner));
+}
+
+static void again_trimmed(const struct frame_trimmed *f)
+{
+	again_header(&f->shown);
+	wire_put_trimmed(&out, f->next, buffer_bytes(&inner), buffer_length(&inner));
+}
+
+static void again_announce(const struct frame_announce *f)
+{
+	buffer_consume(&inner, buffer_length(&inner));
+	wire_put_announce(&inner, f);
+	again_sealed(&f->sealed);
+	wire_put_sealed(&out, FRAME_ANNOUNCE, buffer_bytes(&inner), buffer_length(&inner));
+}
+
+static int decode_pull(const uint8_t *p, size_t n)
+{
+	struct frame_position f;
+	int r = wire_get_pull(p, n, &f);
+	wire_put_pull(&out, &f);
+	return r;
 }
 
 static int decode_ping(enum frame_type type, const uint8_t *p, size_t n)
@@ -209,8 +275,9 @@ static int decode(enum frame_type type, const uint8_t *p, size_t n)
 	case FRAME_FRONTIER:
 		AGAIN(frontier, again_frontier(&f))
 	case FRAME_PULL:
+		return decode_pull(p, n);
 	case FRAME_TRIMMED:
-		AGAIN(position, wire_put_position(&out, type, &f))
+		AGAIN(trimmed, again_trimmed(&f))
 	case FRAME_BATCH:
 		AGAIN(batch, again_batch(&f))
 	case FRAME_CHUNK:
@@ -222,7 +289,9 @@ static int decode(enum frame_type type, const uint8_t *p, size_t n)
 	case FRAME_STREAM_CREDIT:
 		AGAIN(stream_credit, wire_put_stream_credit(&out, f.channel, f.offset))
 	case FRAME_ANNOUNCE:
-		AGAIN(announce, wire_put_announce(&out, &f); decode_announced(&f))
+		AGAIN(announce, again_announce(&f); decode_announced(&f))
+	case FRAME_PROOF:
+		AGAIN(proof, wire_put_proof(&out, &f))
 	}
 	cr_assert_fail("no such type: %d", type);
 	return 0;
@@ -249,14 +318,14 @@ static int decode_copy(enum frame_type type, const uint8_t *p, size_t n)
 
 Test(wire_damage, samples_cover_every_type)
 {
-	bool seen[FRAME_ANNOUNCE + 1] = { true };
+	bool seen[FRAME_PROOF + 1] = { true };
 	for (size_t i = 0; i < sample_count; i++) {
 		seen[sample[i].type] = true;
 		cr_expect_eq(decode_copy(sample[i].type, buffer_bytes(&samples) + sample[i].at,
 				     sample[i].n),
 			0, "sample %zu", i);
 	}
-	for (int type = 0; type <= FRAME_ANNOUNCE; type++)
+	for (int type = 0; type <= FRAME_PROOF; type++)
 		cr_expect(seen[type], "type %d", type);
 }
 
@@ -364,9 +433,8 @@ Test(wire_damage, mutations_are_survived)
 			n = mutate(&r, p, n, sizeof p);
 		// Now and then as something else.
 		enum frame_type type =
-			random_below(&r, 10)
-				? s->type
-				: (enum frame_type)(1 + random_below(&r, FRAME_ANNOUNCE));
+			random_below(&r, 10) ? s->type
+					     : (enum frame_type)(1 + random_below(&r, FRAME_PROOF));
 		if (decode_copy(type, p, n) == 0)
 			good++;
 		else
@@ -385,7 +453,7 @@ Test(wire_damage, noise_is_survived)
 		size_t n = random_below(&r, sizeof p + 1);
 		for (size_t j = 0; j < n; j++)
 			p[j] = (uint8_t)(random_next(&r) >> random_below(&r, 60));
-		decode_copy((enum frame_type)(1 + random_below(&r, FRAME_ANNOUNCE)), p, n);
+		decode_copy((enum frame_type)(1 + random_below(&r, FRAME_PROOF)), p, n);
 		int64_t length = wire_next(p, n, FRAME_MAX, &type);
 		cr_assert(length == -EPROTO || (length >= 0 && length <= (int64_t)n));
 	}

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/channel.h"
+
 struct segment {
 	struct segment *prev, *next;
 	uint64_t at;
@@ -38,11 +40,23 @@ struct world_connection {
 
 struct world_stranger {
 	struct world_connection *connection;
-	struct buffer heard; // all that the node has sent
+	int end; // its end of the connection
+	uint8_t host;
+	struct buffer wired; // all that it has put on the way
+	struct buffer heard; // all that the node has sent; of a member, frames
 	bool deaf;
+	struct channel_settings *settings; // of a member, NULL: raw bytes
+	struct channel channel;
+	struct buffer said;
 };
 
 #define START_OF_TIME (1000 * SECOND)
+
+static void random_bytes(struct world *w, uint8_t *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)random_next(&w->random);
+}
 
 void world_init(struct world *w, uint64_t seed)
 {
@@ -54,6 +68,9 @@ void world_init(struct world *w, uint64_t seed)
 	w->seed = fixed ? strtoull(fixed, NULL, 10) : seed;
 	w->random.state = w->seed;
 	w->trace = getenv("SMOKEFS_TRACE") != NULL;
+	uint8_t secret[SECRET_KEY_BYTES];
+	random_bytes(w, secret, sizeof secret);
+	assert(keyring_add(&w->keyring, secret) == 0);
 	fprintf(stderr, "SMOKEFS_SEED=%llu\n", (unsigned long long)w->seed);
 	for (int i = 0; i < WORLD_NODES; i++) {
 		struct world_node *n = &w->nodes[i];
@@ -62,9 +79,29 @@ void world_init(struct world *w, uint64_t seed)
 		n->address = (struct address){
 			.family = 4, .bytes = { 127, 0, 0, 1 }, .port = (uint16_t)(10000 + i)
 		};
-		for (int b = 0; b < ID_BYTES; b++)
-			n->id.bytes[b] = (uint8_t)random_next(&w->random);
+		random_bytes(w, secret, sizeof secret);
+		n->identity = identity_new(secret);
+		assert(n->identity);
+		n->id = n->identity->id;
+		n->keyring = w->keyring;
 	}
+}
+
+void world_double(struct world *w, int i, int of)
+{
+	identity_free(w->nodes[i].identity);
+	w->nodes[i].identity = w->nodes[of].identity;
+	w->nodes[i].id = w->nodes[of].id;
+	w->nodes[i].doubles = true;
+}
+
+const struct identity *world_identity(struct world *w, uint8_t number)
+{
+	uint8_t secret[SECRET_KEY_BYTES] = { number };
+	if (!w->identities[number])
+		w->identities[number] = identity_new(secret);
+	assert(w->identities[number]);
+	return w->identities[number];
 }
 
 static struct world_node *by_address(struct world *w, const struct address *a)
@@ -80,6 +117,27 @@ static uint64_t travel(struct world *w)
 	return w->latency / 2 + random_below(&w->random, w->latency);
 }
 
+static struct world_stranger *stranger_new(struct world_connection *c, int end)
+{
+	struct world_stranger *s = calloc(1, sizeof *s);
+	assert(s);
+	s->connection = c;
+	s->end = end;
+	s->host = 9;
+	return s;
+}
+
+static void stranger_free(struct world_stranger *s)
+{
+	buffer_fini(&s->heard);
+	buffer_fini(&s->said);
+	buffer_fini(&s->wired);
+	if (s->settings)
+		channel_fini(&s->channel);
+	channel_settings_free(s->settings);
+	free(s);
+}
+
 static int on_dial(void *context, struct link *link, const struct address *to)
 {
 	struct world_node *from = context;
@@ -90,10 +148,15 @@ static int on_dial(void *context, struct link *link, const struct address *to)
 	assert(c);
 	c->ends[0].owner = from;
 	c->ends[0].link = link;
-	c->ends[1].owner = target;
 	c->connect_at = w->now + travel(w);
-	if (!target || !target->node)
-		c->connect_error = -ECONNREFUSED;
+	if (target && target->posed) {
+		c->stranger = stranger_new(c, 1);
+		target->visited = c->stranger;
+	} else {
+		c->ends[1].owner = target;
+		if (!target || !target->node)
+			c->connect_error = -ECONNREFUSED;
+	}
 	DL_APPEND(w->connections, c);
 	link_set_socket(link, c);
 	return 0;
@@ -123,6 +186,15 @@ static int on_resolve(void *context, uint64_t tag, const char *host, uint16_t po
 	return -ENOENT;
 }
 
+static int on_keep(void *context, uint64_t incarnation)
+{
+	struct world_node *n = context;
+	n->kept_in_disorder += incarnation <= n->kept;
+	n->kept = incarnation;
+	n->keeps++;
+	return 0;
+}
+
 static void mirror(void *context, const char *line)
 {
 	struct world_node *n = context;
@@ -140,8 +212,12 @@ void world_start(struct world *w, int i)
 {
 	struct world_node *n = &w->nodes[i];
 	struct node_config config = {
-		.id = n->id,
-		.incarnation = ++n->life,
+		.identity = n->identity,
+		.keyring = &n->keyring,
+		.access = &n->access,
+		.keep_incarnation = on_keep,
+		.keep_context = n,
+		.incarnation = n->incarnation ? n->incarnation : n->life + 1,
 		.seed = random_next(&w->random),
 		.address = n->address,
 		.min_peers = w->min_peers,
@@ -151,6 +227,7 @@ void world_start(struct world *w, int i)
 	struct node_driver driver = { n, on_dial, on_hangup, on_resolve };
 
 	assert(!n->node);
+	n->life++;
 	snprintf(config.name, sizeof config.name, "n%d", i);
 	n->node = node_new(&config, &driver);
 	assert(n->node);
@@ -162,6 +239,12 @@ void world_start(struct world *w, int i)
 	advance(w, n);
 	cursor_open(&n->cursor, node_log(n->node), w->now);
 	n->reading = true;
+}
+
+struct node *world_node(struct world *w, int i)
+{
+	advance(w, &w->nodes[i]);
+	return w->nodes[i].node;
 }
 
 void world_seed(struct world *w, int i, int seed)
@@ -180,8 +263,7 @@ static void free_connection(struct world *w, struct world_connection *c)
 	}
 	DL_DELETE(w->connections, c);
 	if (c->stranger)
-		buffer_fini(&c->stranger->heard);
-	free(c->stranger);
+		stranger_free(c->stranger);
 	free(c);
 }
 
@@ -233,8 +315,11 @@ static void send_output(struct world *w, struct world_node *n, struct link *link
 
 	if (!c || !c->connected)
 		return;
-	struct end *to = &c->ends[c->ends[0].link == link ? 1 : 0];
-	while (to->flight < WORLD_FLIGHT && (count = node_output(n->node, link, &bytes)) > 0) {
+	struct end *own = &c->ends[c->ends[0].link == link ? 0 : 1];
+	struct end *to = &c->ends[own == &c->ends[0] ? 1 : 0];
+	// What it has to say may be its last.
+	while (own->link && to->flight < WORLD_FLIGHT &&
+		(count = node_output(n->node, link, &bytes)) > 0) {
 		struct segment *s = malloc(sizeof *s + count);
 		assert(s);
 		s->at = w->now + w->latency;
@@ -329,6 +414,11 @@ static void finish_connect(struct world *w, struct world_connection *c)
 
 	// A stopped process still has a kernel that answers.
 	c->connected = true;
+	if (c->stranger && c->stranger->end == 1) {
+		node_dialled(from->node, link, 0);
+		settle(w, from);
+		return;
+	}
 	if (c->connect_error || !to || !to->node) {
 		c->dead = true;
 		c->ends[0].link = NULL;
@@ -339,7 +429,9 @@ static void finish_connect(struct world *w, struct world_connection *c)
 		}
 		return;
 	}
-	struct address remote = from ? from->address : (struct address){ 4, { 127, 0, 0, 9 }, 9 };
+	struct address remote = { 4, { 127, 0, 0, c->stranger ? c->stranger->host : 0 }, 9 };
+	if (from)
+		remote = from->address;
 	remote.port = (uint16_t)(remote.port + 20000);
 	c->ends[1].link = node_accept(to->node, &remote);
 	if (c->ends[1].link)
@@ -350,6 +442,37 @@ static void finish_connect(struct world *w, struct world_connection *c)
 		node_dialled(from->node, link, 0);
 		settle(w, from);
 	}
+}
+
+// Onto the way to the node.
+static void put_on_the_way(struct world *w, struct world_stranger *s, const void *bytes, size_t n)
+{
+	struct segment *segment = malloc(sizeof *segment + n);
+	assert(segment);
+	segment->at = w->now;
+	segment->n = n;
+	memcpy(segment->bytes, bytes, n);
+	DL_APPEND(s->connection->ends[1 - s->end].arriving, segment);
+	s->connection->ends[1 - s->end].flight += n;
+	buffer_append(&s->wired, bytes, n);
+}
+
+static void put_said(struct world *w, struct world_stranger *s)
+{
+	size_t n = buffer_length(&s->said);
+	if (n)
+		put_on_the_way(w, s, buffer_bytes(&s->said), n);
+	buffer_consume(&s->said, n);
+}
+
+static void hear(struct world *w, struct world_stranger *s, const uint8_t *bytes, size_t n)
+{
+	if (!s->settings) {
+		buffer_append(&s->heard, bytes, n);
+		return;
+	}
+	channel_open(&s->channel, bytes, n, &s->heard, &s->said);
+	put_said(w, s);
 }
 
 static void arrive(struct world *w, struct world_connection *c, int i)
@@ -363,7 +486,7 @@ static void arrive(struct world *w, struct world_connection *c, int i)
 		if (e->link)
 			node_receive(e->owner->node, e->link, s->bytes, s->n);
 		else if (!e->owner && c->stranger)
-			buffer_append(&c->stranger->heard, s->bytes, s->n);
+			hear(w, c->stranger, s->bytes, s->n);
 		free(s);
 	} else if (!s && e->closed_at && e->closed_at <= w->now) {
 		struct link *link = e->link;
@@ -463,33 +586,119 @@ bool world_publish(struct world *w, int i, size_t size)
 
 struct world_stranger *world_connect(struct world *w, int i)
 {
-	struct world_stranger *s = calloc(1, sizeof *s);
+	return world_connect_from(w, i, 9);
+}
+
+struct world_stranger *world_connect_from(struct world *w, int i, uint8_t host)
+{
 	struct world_connection *c = calloc(1, sizeof *c);
-	assert(s && c);
+	assert(c);
 	c->ends[1].owner = &w->nodes[i];
 	c->connect_at = w->now;
-	c->stranger = s;
-	s->connection = c;
+	c->stranger = stranger_new(c, 0);
+	c->stranger->host = host;
 	DL_APPEND(w->connections, c);
 	world_run(w, MILLISECOND);
+	return c->stranger;
+}
+
+struct world_stranger *world_visitor(struct world *w, int i)
+{
+	for (int turn = 0; turn < 100 && !w->nodes[i].visited; turn++)
+		world_run(w, 5 * MILLISECOND);
+	struct world_stranger *s = w->nodes[i].visited;
+	w->nodes[i].visited = NULL;
 	return s;
+}
+
+void world_leave(struct world *w, struct world_stranger *s)
+{
+	close_end(w, s->connection, s->end);
+	s->connection->stranger = NULL;
+	stranger_free(s);
+}
+
+const uint8_t *world_wired(const struct world_stranger *s, size_t *n)
+{
+	*n = buffer_length(&s->wired);
+	return buffer_bytes(&s->wired);
+}
+
+const uint8_t *world_heard_bytes(const struct world_stranger *s, size_t *n)
+{
+	*n = buffer_length(&s->heard);
+	return buffer_bytes(&s->heard);
 }
 
 void world_say(struct world *w, struct world_stranger *s, const void *bytes, size_t n)
 {
-	struct segment *segment = malloc(sizeof *segment + n);
-	assert(segment);
-	segment->at = w->now;
-	segment->n = n;
-	memcpy(segment->bytes, bytes, n);
-	DL_APPEND(s->connection->ends[1].arriving, segment);
-	s->connection->ends[1].flight += n;
+	if (s->settings) {
+		struct buffer plain = BUFFER_INIT;
+		buffer_append(&plain, bytes, n);
+		channel_seal(&s->channel, &plain, &s->said);
+		buffer_fini(&plain);
+		put_said(w, s);
+	} else {
+		put_on_the_way(w, s, bytes, n);
+	}
 	world_run(w, MILLISECOND);
+}
+
+bool world_secure(struct world *w, struct world_stranger *s, const struct identity *identity)
+{
+	struct buffer early = s->heard;
+
+	s->heard = (struct buffer)BUFFER_INIT;
+	s->settings = channel_settings_new(identity);
+	assert(s->settings && channel_init(&s->channel, s->settings, s->end == 0) == 0);
+	if (s->end == 0)
+		assert(channel_begin(&s->channel, &s->said) == 0);
+	put_said(w, s);
+	if (buffer_length(&early))
+		hear(w, s, buffer_bytes(&early), buffer_length(&early));
+	buffer_fini(&early);
+	for (int turn = 0; turn < 100 && !s->channel.open; turn++)
+		world_run(w, 5 * MILLISECOND);
+	return s->channel.open;
+}
+
+void world_binding(
+	struct world_stranger *s, const struct identity *identity, struct session_binding *binding)
+{
+	int r = channel_binding(&s->channel, &identity->public_key, binding);
+	assert(r == 0);
+}
+
+void world_prove(struct world *w, struct world_stranger *s, const struct identity *identity,
+	const struct network_key *key)
+{
+	struct frame_proof f = { .network = key->name };
+	struct session_binding binding;
+	struct buffer b = BUFFER_INIT;
+
+	world_binding(s, identity, &binding);
+	int r = membership_prove(key, s->end ? ROLE_ACCEPTOR : ROLE_DIALLER, &binding, f.proof);
+	assert(r == 0);
+	wire_put_proof(&b, &f);
+	world_say(w, s, buffer_bytes(&b), buffer_length(&b));
+	buffer_fini(&b);
+}
+
+struct world_stranger *world_join(struct world *w, int i, const struct identity *identity)
+{
+	struct world_stranger *s = world_connect(w, i);
+
+	if (!world_secure(w, s, identity))
+		return NULL;
+	world_prove(w, s, identity, &w->keyring.keys[0]);
+	for (int turn = 0; turn < 100 && !world_heard(s, FRAME_PROOF); turn++)
+		world_run(w, 5 * MILLISECOND);
+	return world_heard(s, FRAME_PROOF) ? s : NULL;
 }
 
 bool world_closed(const struct world_stranger *s)
 {
-	return !s->connection->ends[1].link;
+	return !s->connection->ends[1 - s->end].link;
 }
 
 void world_deaf(struct world_stranger *s, bool deaf)
@@ -518,6 +727,13 @@ void world_fini(struct world *w)
 			end_node(w, &w->nodes[i]);
 	while (w->connections)
 		free_connection(w, w->connections);
+	for (int i = 0; i < WORLD_NODES; i++) {
+		access_fini(&w->nodes[i].access);
+		if (!w->nodes[i].doubles)
+			identity_free(w->nodes[i].identity);
+	}
+	for (int i = 0; i < 256; i++)
+		identity_free(w->identities[i]);
 }
 
 int world_count(const struct world *w)
@@ -598,6 +814,11 @@ bool world_consistent(const struct world *w)
 
 int world_events(const struct world *w, int i, const char *name)
 {
+	return world_events_with(w, i, name, "");
+}
+
+int world_events_with(const struct world *w, int i, const char *name, const char *part)
+{
 	struct event_log *log = node_events(w->nodes[i].node);
 	const char *text = NULL;
 	size_t n = event_log_read(log, log->tail, &text);
@@ -605,7 +826,12 @@ int world_events(const struct world *w, int i, const char *name)
 	int count = 0;
 
 	snprintf(word, sizeof word, "Z %s ", name);
-	for (size_t at = 0; at + strlen(word) <= n; at++)
-		count += memcmp(text + at, word, strlen(word)) == 0;
+	for (size_t at = 0; at < n;) {
+		const char *end = memchr(text + at, '\n', n - at);
+		size_t length = end ? (size_t)(end - text) - at : n - at;
+		count += memmem(text + at, length, word, strlen(word)) &&
+			 memmem(text + at, length, part, strlen(part));
+		at += length + 1;
+	}
 	return count;
 }
