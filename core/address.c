@@ -130,10 +130,34 @@ bool address_equal(const struct address *a, const struct address *b)
 	       memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+bool address_same_host(const struct address *a, const struct address *b)
+{
+	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
 bool address_is_loopback(const struct address *a)
 {
 	static const uint8_t six[16] = { [15] = 1 };
 	if (a->family == 4)
 		return a->bytes[0] == 127;
 	return a->family == 6 && memcmp(a->bytes, six, sizeof six) == 0;
+}
+
+static bool is_dialable_six(const uint8_t *bytes)
+{
+	static const uint8_t zero[16], mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (memcmp(bytes, zero, 16) == 0 || memcmp(bytes, mapped, 12) == 0)
+		return false;
+	return bytes[0] != 0xff && !(bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80);
+}
+
+bool address_dialable(const struct address *a)
+{
+	if (a->port == 0)
+		return false;
+	// "This network", and from 224.0.0.0 on: multicast, reserved, broadcast (RFC 6890).
+	if (a->family == 4)
+		return a->bytes[0] != 0 && a->bytes[0] < 224;
+	return a->family == 6 && is_dialable_six(a->bytes);
 }

@@ -33,4 +33,9 @@ int address_split(const char *text, char *host, uint16_t *port, bool port_option
 // to be a number: 300.1.1.1 is a wrong address and not a name.
 bool address_host_plausible(const char *host);
 bool address_equal(const struct address *a, const struct address *b);
+bool address_same_host(const struct address *a, const struct address *b); // whatever the port
 bool address_is_loopback(const struct address *a);
+// May it be dialled, and told to others as a place to dial? One host on any network: not the
+// unspecified address, no multicast or broadcast, and of IPv6 nothing link-local, which means
+// nothing without an interface, and no IPv4 in disguise.
+bool address_dialable(const struct address *a);

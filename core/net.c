@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -17,14 +16,15 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "core/endpoint.h"
 #include "core/limits.h"
 
 #define READ_BYTES   (256 * KIB) // one recv(2)
 #define TURN_BYTES   (1 * MIB) // of one socket per turn and direction, so that none starves others
+#define TURN_TIME    (2 * MILLISECOND) // of one socket's input, likewise: signatures take their time
 #define TURN_ACCEPTS 16
-#define TURN_LINKS   4096 // sends per flush; what is left keeps the next turn short
-#define ACCEPT_PAUSE 0.1  // seconds, after a lack of descriptors or memory
-#define BACKLOG	     128
+#define TURN_LINKS   4096	// sends per flush; what is left keeps the next turn short
+#define ACCEPT_PAUSE 0.1	// seconds, after a lack of descriptors or memory
 #define DISCARD_MAX  (64 * MIB) // read and thrown away at most before a close
 
 struct net_socket {
@@ -37,13 +37,6 @@ struct net_socket {
 	int fd;
 	int error; // sending failed, what arrived before is still to be read
 	bool connecting;
-};
-
-union endpoint {
-	struct sockaddr any;
-	struct sockaddr_in four;
-	struct sockaddr_in6 six;
-	struct sockaddr_storage storage;
 };
 
 static uint64_t read_clock(clockid_t clock)
@@ -62,103 +55,6 @@ uint64_t net_now(void)
 uint64_t net_wall(void)
 {
 	return read_clock(CLOCK_REALTIME);
-}
-
-static socklen_t endpoint_set(union endpoint *e, const struct address *a)
-{
-	memset(e, 0, sizeof *e);
-	if (a->family == 6) {
-		e->six.sin6_family = AF_INET6;
-		e->six.sin6_port = htons(a->port);
-		memcpy(&e->six.sin6_addr, a->bytes, 16);
-		return sizeof e->six;
-	}
-	e->four.sin_family = AF_INET;
-	e->four.sin_port = htons(a->port);
-	memcpy(&e->four.sin_addr, a->bytes, 4);
-	return sizeof e->four;
-}
-
-static struct address endpoint_get(const union endpoint *e)
-{
-	struct address a = { 0 };
-	if (e->any.sa_family == AF_INET6) {
-		a.family = 6;
-		a.port = ntohs(e->six.sin6_port);
-		memcpy(a.bytes, &e->six.sin6_addr, 16);
-	} else if (e->any.sa_family == AF_INET) {
-		a.family = 4;
-		a.port = ntohs(e->four.sin_port);
-		memcpy(a.bytes, &e->four.sin_addr, 4);
-	}
-	return a;
-}
-
-static int listen_once(const struct address *address)
-{
-	union endpoint e;
-	socklen_t size = endpoint_set(&e, address);
-	int one = 1, r;
-	int fd = socket(e.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	r = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (r == 0 && address->family == 6)
-		r = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-	if (r == 0)
-		r = bind(fd, &e.any, size);
-	// Two sockets may be bound to one port; only one may listen, so this can say EADDRINUSE.
-	if (r == 0)
-		r = listen(fd, BACKLOG);
-	if (r == 0)
-		return fd;
-	r = -errno;
-	close(fd);
-	return r;
-}
-
-int net_listen(struct address *address)
-{
-	if (address->port)
-		return listen_once(address);
-	for (uint32_t port = NET_PORT; port <= UINT16_MAX; port++) {
-		address->port = (uint16_t)port;
-		int fd = listen_once(address);
-		if (fd != -EADDRINUSE)
-			return fd;
-	}
-	return -EADDRINUSE;
-}
-
-static bool prefix_equal(const struct address *a, const struct address *b, unsigned bits)
-{
-	unsigned whole = bits / 8, rest = bits % 8;
-	if (a->family != b->family || memcmp(a->bytes, b->bytes, whole) != 0)
-		return false;
-	return rest == 0 || (a->bytes[whole] ^ b->bytes[whole]) >> (8 - rest) == 0;
-}
-
-int net_find_interface(struct address *found, const struct address *subnet, unsigned bits)
-{
-	struct ifaddrs *list;
-	int r = -ENOENT;
-
-	if (getifaddrs(&list) < 0)
-		return -errno;
-	for (const struct ifaddrs *i = list; i && r < 0; i = i->ifa_next) {
-		if (!i->ifa_addr ||
-			(i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
-			continue;
-		struct address a = endpoint_get((const union endpoint *)i->ifa_addr);
-		if (!prefix_equal(&a, subnet, bits))
-			continue;
-		a.port = subnet->port;
-		*found = a;
-		r = 0;
-	}
-	freeifaddrs(list);
-	return r;
 }
 
 // Hanging up.
@@ -254,9 +150,10 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 {
 	struct net_socket *s = w->data;
 	struct net *net = s->net;
+	uint64_t until = net_now() + TURN_TIME;
 	size_t done = 0;
 
-	while (s->link && done < TURN_BYTES) {
+	while (s->link && done < TURN_BYTES && (done == 0 || net_now() < until)) {
 		ssize_t n = recv(s->fd, net->scratch, READ_BYTES, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -331,7 +228,7 @@ static int driver_dial(void *context, struct link *link, const struct address *t
 	socklen_t size = endpoint_set(&e, to);
 	int fd, r;
 
-	if (!address_is_loopback(to))
+	if (!address_dialable(to))
 		return -EINVAL;
 	fd = socket(e.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -377,8 +274,6 @@ static void accept_connection(struct net *net, int fd, const union endpoint *e)
 	struct net_socket *s = NULL;
 	struct link *link;
 
-	if (!address_is_loopback(&from))
-		goto out;
 	s = socket_new(net, fd);
 	if (!s) {
 		node_accept_failed(net->node, -ENOMEM);

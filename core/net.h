@@ -25,13 +25,6 @@ struct net {
 	uint8_t *scratch;	    // one read
 };
 
-// Binds and listens at *address: port 0 means NET_PORT or, when that is taken, the next free one
-// above it; *address then says which. 0, or -errno: -EADDRINUSE, -EADDRNOTAVAIL, -EACCES...
-#define NET_PORT 8495
-int net_listen(struct address *address);
-// The first address of an interface that shares `bits` bits with `subnet`, with its port.
-// 0; -ENOENT: none has; -errno.
-int net_find_interface(struct address *found, const struct address *subnet, unsigned bits);
 // Microseconds: CLOCK_BOOTTIME, and CLOCK_REALTIME.
 uint64_t net_now(void);
 uint64_t net_wall(void);

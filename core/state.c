@@ -15,11 +15,27 @@
 
 #include "core/limits.h"
 
-#define FILE_MAX 64 // bytes of the longest file here, and room to see that one is too long
+#define FILE_MAX   96 // bytes of the longest file but the lists, and room to see it is too long
+#define STATE_PATH (PATH_MAX + 32)
+#define NODE_KEY   "node.key"
+#define AUTHORIZED "authorized_peers"
+#define DENIED	   "denied_peers"
 
 static bool is_read_only(int error)
 {
 	return error == -EROFS || error == -EACCES || error == -EPERM;
+}
+
+// Leaves a sentence about a file; returns `error`.
+static int complain(const struct state *s, const char *name, int error, char why[KEYFILE_WHY])
+{
+	if (error == -EINVAL)
+		snprintf(why, KEYFILE_WHY,
+			"%s/%s: is damaged; restore it, or remove the directory to become a new node",
+			s->path, name);
+	else
+		snprintf(why, KEYFILE_WHY, "%s/%s: %s", s->path, name, strerror(-error));
+	return error;
 }
 
 static bool is_plain(char c)
@@ -67,31 +83,6 @@ int state_default_path(char *path, size_t size, const char *mountpoint)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-static int open_directory(const char *path)
-{
-	char copy[PATH_MAX];
-	size_t n = strnlen(path, sizeof copy);
-
-	if (n == 0)
-		return -ENOENT;
-	if (n == sizeof copy)
-		return -ENAMETOOLONG;
-	memcpy(copy, path, n + 1);
-	for (char *p = copy + 1; p <= copy + n; p++) {
-		if (*p != '/' && *p != '\0')
-			continue;
-		char kept = *p;
-		*p = '\0';
-		// What exists already is judged by the open below.
-		int error = mkdir(copy, 0700) < 0 && errno != EEXIST ? errno : 0;
-		if (error && access(copy, F_OK) < 0)
-			return -error;
-		*p = kept;
-	}
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 // The content without its newline: its length, -ENOENT, -EINVAL when it is no file of ours.
 static int read_file(int directory, const char *name, char text[FILE_MAX])
 {
@@ -116,7 +107,7 @@ out:
 	return r;
 }
 
-static int write_all(int fd, const char *text, size_t n)
+static int write_all(int fd, const void *text, size_t n)
 {
 	ssize_t written = write(fd, text, n);
 	if (written < 0)
@@ -124,7 +115,7 @@ static int write_all(int fd, const char *text, size_t n)
 	return (size_t)written == n ? 0 : -ENOSPC;
 }
 
-static int write_file(int directory, const char *name, const char *text)
+static int write_file(int directory, const char *name, const void *text, size_t n)
 {
 	char aside[32];
 	int r;
@@ -137,7 +128,7 @@ static int write_file(int directory, const char *name, const char *text)
 		directory, aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, text, strlen(text));
+	r = write_all(fd, text, n);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	close(fd);
@@ -164,7 +155,7 @@ static pid_t read_holder(int fd)
 
 // An open file description lock: it goes with the daemon that inherits it over a fork, and no
 // other close in the process drops it.
-static int take_lock(struct state *s, pid_t *holder)
+static int take_lock(struct state *s, char why[KEYFILE_WHY])
 {
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat st;
@@ -179,7 +170,9 @@ static int take_lock(struct state *s, pid_t *holder)
 		return 0;
 	if (errno != EAGAIN && errno != EACCES)
 		return -errno;
-	*holder = read_holder(s->lock);
+	snprintf(why, KEYFILE_WHY,
+		"%s: in use by process %d; stop it, or choose another directory with --state",
+		s->path, (int)read_holder(s->lock));
 	return -EBUSY;
 }
 
@@ -195,25 +188,51 @@ static int write_holder(struct state *s)
 	return 0;
 }
 
-static int make_id(struct id *id)
+_Static_assert(SECRET_KEY_BYTES == NETWORK_KEY_BYTES, "both kinds of key are written alike");
+
+static int make_key(struct state *s)
 {
-	return getrandom(id->bytes, sizeof id->bytes, 0) == sizeof id->bytes ? 0 : -EIO;
+	return getrandom(s->secret, sizeof s->secret, 0) == sizeof s->secret ? 0 : -EIO;
 }
 
-static int load_id(struct state *s)
+static int store_key(const struct state *s)
 {
-	char text[FILE_MAX];
-	int r = read_file(s->directory, "id", text);
+	char text[KEY_TEXT + 1];
+	int r;
 
-	if (r >= 0)
-		return id_parse(&s->id, text);
-	if (r != -ENOENT)
-		return r;
-	r = make_id(&s->id);
-	if (r < 0)
-		return r;
-	snprintf(text, sizeof text, "%s\n", id_format(&s->id).text);
-	return write_file(s->directory, "id", text);
+	keyfile_encode(text, s->secret);
+	text[KEY_TEXT] = '\n';
+	r = write_file(s->directory, NODE_KEY, text, sizeof text);
+	explicit_bzero(text, sizeof text);
+	return r;
+}
+
+static struct keyfile file_of(
+	const struct state *s, const char *name, enum keyfile_kind kind, char path[STATE_PATH])
+{
+	snprintf(path, STATE_PATH, "%s/%s", s->path, name);
+	return (struct keyfile){ s->directory, name, path, kind, s->owner };
+}
+
+static int load_key(struct state *s, char why[KEYFILE_WHY])
+{
+	char text[FILE_MAX], path[STATE_PATH];
+	struct keyfile f = file_of(s, NODE_KEY, KEYFILE_SECRET, path);
+	ssize_t n = keyfile_read(&f, text, sizeof text, why);
+	int r = 0;
+
+	if (n == -ENOENT) {
+		r = make_key(s);
+		return r < 0 ? r : store_key(s);
+	}
+	// Whatever is wrong with a key that is there, no other takes its place.
+	if (n < 0 && n != -EFBIG)
+		r = -EINVAL;
+	else if (n != KEY_TEXT + 1 || text[KEY_TEXT] != '\n' ||
+		 !keyfile_decode(s->secret, text, KEY_TEXT))
+		r = complain(s, NODE_KEY, -EINVAL, why);
+	explicit_bzero(text, sizeof text);
+	return r;
 }
 
 static int parse_incarnation(const char *text, uint64_t *value)
@@ -230,6 +249,14 @@ static int parse_incarnation(const char *text, uint64_t *value)
 	return 0;
 }
 
+static int store_incarnation(struct state *s, uint64_t incarnation)
+{
+	char text[FILE_MAX];
+	int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)incarnation);
+
+	return write_file(s->directory, "incarnation", text, (size_t)n);
+}
+
 static int advance_incarnation(struct state *s, uint64_t wall)
 {
 	char text[FILE_MAX];
@@ -243,51 +270,76 @@ static int advance_incarnation(struct state *s, uint64_t wall)
 	s->incarnation = wall / MILLISECOND;
 	if (s->incarnation < stored + 1)
 		s->incarnation = stored + 1;
-	snprintf(text, sizeof text, "%llu\n", (unsigned long long)s->incarnation);
-	return write_file(s->directory, "incarnation", text);
+	return store_incarnation(s, s->incarnation);
 }
 
-static int open_kept(
-	struct state *s, const char *path, uint64_t wall, pid_t *holder, const char **culprit)
+int state_keep_incarnation(struct state *s, uint64_t incarnation)
 {
-	int r;
-
-	s->directory = open_directory(path);
-	if (s->directory < 0)
-		return s->directory;
-	*culprit = "lock";
-	r = take_lock(s, holder);
+	int r = s->ephemeral ? 0 : store_incarnation(s, incarnation);
 	if (r == 0)
-		r = write_holder(s);
-	if (r < 0)
-		return r;
-	*culprit = "id";
-	r = load_id(s);
-	if (r < 0)
-		return r;
-	*culprit = "incarnation";
-	r = advance_incarnation(s, wall);
-	if (r == 0)
-		*culprit = NULL;
+		s->incarnation = incarnation;
 	return r;
 }
 
-int state_open(
-	struct state *s, const char *path, uint64_t wall, pid_t *holder, const char **culprit)
+// The whole.
+
+// A directory that is there and cannot be opened may have lists in it: that is no reason to go on
+// without them.
+static int open_directory(struct state *s, char why[KEYFILE_WHY])
 {
-	*s = (struct state){ .directory = -1, .lock = -1 };
-	*holder = 0;
-	*culprit = NULL;
-	int r = open_kept(s, path, wall, holder, culprit);
+	int fd = keyfile_open_directory(s->path);
+
+	if (fd < 0) {
+		snprintf(why, KEYFILE_WHY, "%s: %s", s->path, strerror(-fd));
+		return is_read_only(fd) && (access(s->path, F_OK) == 0 || errno != ENOENT) ? -EINVAL
+											   : fd;
+	}
+	s->directory = fd;
+	return keyfile_check_directory(fd, s->path, s->owner, why) < 0 ? -EINVAL : 0;
+}
+
+static int open_kept(struct state *s, uint64_t wall, char why[KEYFILE_WHY])
+{
+	int r = open_directory(s, why);
+
+	if (r < 0)
+		return r;
+	r = take_lock(s, why);
+	if (r == 0)
+		r = write_holder(s);
+	if (r == -EBUSY)
+		return r;
+	if (r < 0)
+		return complain(s, "lock", r, why);
+	*why = '\0';
+	r = load_key(s, why);
+	if (r < 0)
+		return *why ? r : complain(s, NODE_KEY, r, why);
+	r = advance_incarnation(s, wall);
+	return r < 0 ? complain(s, "incarnation", r, why) : 0;
+}
+
+int state_open(struct state *s, const char *path, uid_t owner, uint64_t wall, char why[KEYFILE_WHY])
+{
+	*s = (struct state){ .directory = -1, .lock = -1, .path = path, .owner = owner };
+	int r = open_kept(s, wall, why);
 	if (r == 0)
 		return 0;
-	state_close(s);
-	if (!is_read_only(r))
+	if (!is_read_only(r)) {
+		state_close(s);
 		return r;
-	*culprit = NULL;
+	}
+	if (s->lock >= 0)
+		close(s->lock);
+	s->lock = -1;
 	s->ephemeral = true;
 	s->incarnation = wall / MILLISECOND;
-	return make_id(&s->id);
+	r = make_key(s);
+	if (r < 0) {
+		snprintf(why, KEYFILE_WHY, "no randomness for a key: %s", strerror(-r));
+		state_close(s);
+	}
+	return r;
 }
 
 void state_close(struct state *s)
@@ -297,4 +349,103 @@ void state_close(struct state *s)
 	if (s->directory >= 0)
 		close(s->directory);
 	s->lock = s->directory = -1;
+	explicit_bzero(s->secret, sizeof s->secret);
+}
+
+// The lists.
+
+typedef int parse_list(struct access *a, const char *text, size_t n, unsigned *line);
+
+// The text of a list: its length, 0 when there is none, or -errno with a sentence. `*text` is the
+// caller's to free, also then.
+static ssize_t read_list(
+	const struct state *s, const char *name, char **text, bool *exists, char why[KEYFILE_WHY])
+{
+	char path[STATE_PATH];
+	struct keyfile f = file_of(s, name, KEYFILE_LIST, path);
+	ssize_t n = -ENOMEM;
+
+	*text = malloc(ACCESS_TEXT_MAX + 1);
+	if (*text)
+		n = keyfile_read(&f, *text, ACCESS_TEXT_MAX + 1, why);
+	else
+		complain(s, name, -ENOMEM, why);
+	*exists = n != -ENOENT;
+	return *exists ? n : 0;
+}
+
+static int read_access(const struct state *s, const char *name, parse_list *parse,
+	struct access *access, char why[KEYFILE_WHY])
+{
+	unsigned line = 0;
+	bool exists;
+	char *text;
+	ssize_t n = read_list(s, name, &text, &exists, why);
+	int r = n < 0 ? (int)n : exists ? parse(access, text, (size_t)n, &line) : 0;
+
+	free(text);
+	if (n < 0 || r == 0)
+		return r;
+	if (r == -EINVAL)
+		snprintf(why, KEYFILE_WHY,
+			"%s/%s: line %u: expected an id of %d characters, or a comment, which begins with #",
+			s->path, name, line, ID_TEXT);
+	else if (r == -ENOSPC)
+		snprintf(why, KEYFILE_WHY, "%s/%s: line %u: more than %d ids", s->path, name, line,
+			ACCESS_MAX);
+	else
+		complain(s, name, r, why);
+	return r;
+}
+
+int state_read_access(const struct state *s, struct access *access, char why[KEYFILE_WHY])
+{
+	int r = 0;
+
+	if (s->directory < 0)
+		return 0;
+	r = read_access(s, AUTHORIZED, access_parse_authorized, access, why);
+	if (r == 0)
+		r = read_access(s, DENIED, access_parse_denied, access, why);
+	if (r < 0)
+		access_fini(access);
+	return r;
+}
+
+// Puts an id on a list or takes it off. A list that does not exist is only made when `make`.
+static int edit_list(struct state *s, const char *name, const struct id *id, bool listed, bool make,
+	char why[KEYFILE_WHY])
+{
+	struct buffer out = BUFFER_INIT;
+	bool exists;
+	char *text;
+	ssize_t n = read_list(s, name, &text, &exists, why);
+	int r = n < 0 ? (int)n : 0;
+
+	if (r < 0 || (!exists && !make))
+		goto out;
+	r = access_edit(&out, text, (size_t)n, id, listed);
+	if (r == 0 && buffer_length(&out) > ACCESS_TEXT_MAX)
+		r = -ENOSPC;
+	if (r == 0 && (!exists || buffer_length(&out) != (size_t)n))
+		r = write_file(s->directory, name, buffer_bytes(&out), buffer_length(&out));
+	if (r < 0)
+		complain(s, name, r, why);
+out:
+	buffer_fini(&out);
+	free(text);
+	return r;
+}
+
+int state_keep_access(struct state *s, const struct id *id, bool allowed, char why[KEYFILE_WHY])
+{
+	int r = 0;
+
+	if (s->ephemeral)
+		return complain(s, allowed ? AUTHORIZED : DENIED, -EROFS, why);
+	if (allowed)
+		r = edit_list(s, AUTHORIZED, id, true, false, why);
+	if (r == 0)
+		r = edit_list(s, DENIED, id, !allowed, !allowed, why);
+	return r;
 }

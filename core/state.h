@@ -1,29 +1,47 @@
 // SPDX-License-Identifier: MIT
-// The state directory: who this node is, across restarts. Files: `id`, `incarnation`, `lock`.
+// The state directory: who this node is and whom it links to, across restarts. Files: `node.key`,
+// `incarnation`, `lock`, and, when there is something to say, `authorized_peers` and
+// `denied_peers`.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/id.h"
+#include "core/access.h"
+#include "core/identity.h"
+#include "core/keyfile.h"
 
 struct state {
-	int directory; // descriptor, -1: nothing is kept
+	int directory; // descriptor, -1: there is none
 	int lock;      // descriptor
-	struct id id;
+	const char *path;
+	uid_t owner;
+	uint8_t secret[SECRET_KEY_BYTES]; // of the node; for whoever makes the identity to cleanse
 	uint64_t incarnation;
-	bool ephemeral; // the directory is read-only: this id ends with the process
+	bool ephemeral; // nothing can be written: this key ends with the process
 };
 
 // The default directory for a mount point (absolute, canonical): below $XDG_STATE_HOME or
 // ~/.local/state, for root below /var/lib. 0, -ENAMETOOLONG, or -ENOENT without a home.
 int state_default_path(char *path, size_t size, const char *mountpoint);
-// Creates the directory (mode 0700, parents too), locks it, reads or makes the id and stores an
-// incarnation that is higher than any before: max(stored + 1, wall clock in milliseconds).
-// `wall`: microseconds since the epoch.
-// 0; -EBUSY with *holder set to the pid that has it; -EINVAL when a file holds nonsense, whose
-// name is in *culprit; other -errno. A read-only directory or file system is no error: ephemeral.
+// Creates the directory (mode 0700, parents too), locks it, reads or makes the node's key and
+// stores an incarnation that is higher than any before: max(stored + 1, wall clock in
+// milliseconds). What is there already has to belong to `owner` or root. `path` is borrowed until
+// state_close(); `wall`: microseconds since the epoch.
+// 0, or -errno with a sentence in `why`: -EBUSY another process has it; -EINVAL a file holds
+// nonsense, or others have had a hand in it. A read-only directory or file system is no error:
+// ephemeral.
 int state_open(
-	struct state *s, const char *path, uint64_t wall, pid_t *holder, const char **culprit);
+	struct state *s, const char *path, uid_t owner, uint64_t wall, char why[KEYFILE_WHY]);
 void state_close(struct state *s);
+// Stores an incarnation for the next start. 0 or -errno; nothing to do when ephemeral.
+int state_keep_incarnation(struct state *s, uint64_t incarnation);
+
+// Reads the lists into an empty `access`; without files there is nothing on them. 0, or -errno
+// with a sentence, and `access` is empty again.
+int state_read_access(const struct state *s, struct access *access, char why[KEYFILE_WHY]);
+// Stores what access_allow() or access_deny() does; all other lines stay. What is authorized is
+// left alone by a denial, which is the stronger. 0, or -errno with a sentence: -EROFS when
+// ephemeral, -ENOSPC.
+int state_keep_access(struct state *s, const struct id *id, bool allowed, char why[KEYFILE_WHY]);

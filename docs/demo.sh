@@ -76,7 +76,8 @@ gone() {
 }
 
 start() { # node n, seed
-    "$smokefs" --state "$work/state$1" --name "node$1" "$2" "$work/net$1"
+    "$smokefs" --key "$work/network.key" --address 127.0.0.1 --state "$work/state$1" \
+        --name "node$1" "$2" "$work/net$1"
 }
 
 step() {

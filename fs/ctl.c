@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/net.h"
+#include "core/listen.h"
 #include "fs/tree.h"
 
 struct verb {
@@ -14,10 +14,10 @@ struct verb {
 	const char *argument;
 	const char *help;
 	// 0 when done, a token > 0 to wait for, or -errno.
-	int64_t (*run)(struct node *node, const char *argument);
+	int64_t (*run)(const struct ctl *ctl, struct node *node, const char *argument);
 };
 
-static int64_t run_connect(struct node *node, const char *argument)
+static int64_t run_connect(const struct ctl *ctl, struct node *node, const char *argument)
 {
 	char host[HOST_MAX + 1];
 	uint16_t port;
@@ -27,10 +27,10 @@ static int64_t run_connect(struct node *node, const char *argument)
 		return node_connect_id(node, &id);
 	if (address_split(argument, host, &port, true) < 0)
 		return -EINVAL;
-	return node_connect(node, host, port ? port : NET_PORT);
+	return node_connect(node, host, port ? port : LISTEN_PORT);
 }
 
-static int64_t run_drop(struct node *node, const char *argument)
+static int64_t run_drop(const struct ctl *ctl, struct node *node, const char *argument)
 {
 	struct peer peer;
 	int r = tree_find_peer(node, argument, &peer);
@@ -38,9 +38,32 @@ static int64_t run_drop(struct node *node, const char *argument)
 	return r < 0 ? r : node_drop(node, &peer.id);
 }
 
+// It holds from here on in any case; an error of the keeper says that it will not outlive the node.
+static int64_t run_allow(const struct ctl *ctl, struct node *node, const char *argument)
+{
+	struct id id;
+	int r = id_parse(&id, argument);
+
+	if (r == 0)
+		r = node_allow(node, &id);
+	return r < 0 ? r : ctl->keeper->keep(ctl->keeper->context, &id, true);
+}
+
+static int64_t run_deny(const struct ctl *ctl, struct node *node, const char *argument)
+{
+	struct id id;
+	int r = id_parse(&id, argument);
+
+	if (r == 0)
+		r = node_deny(node, &id);
+	return r < 0 ? r : ctl->keeper->keep(ctl->keeper->context, &id, false);
+}
+
 static const struct verb verbs[] = {
 	{ "connect", "ADDR|ID", "dial a node and wait until it is a peer", run_connect },
 	{ "drop", "ID", "end the link to a peer", run_drop },
+	{ "allow", "ID", "let a node link to this one", run_allow },
+	{ "deny", "ID", "never link to a node, nor hear it", run_deny },
 };
 #define VERBS (sizeof verbs / sizeof *verbs)
 
@@ -56,16 +79,17 @@ int ctl_help(struct buffer *out)
 	return buffer_failed(out) ? -ENOMEM : 0;
 }
 
-static int64_t run_words(struct node *node, const char *verb, const char *argument)
+static int64_t run_words(
+	const struct ctl *ctl, struct node *node, const char *verb, const char *argument)
 {
 	for (size_t i = 0; i < VERBS; i++)
 		if (strcmp(verbs[i].name, verb) == 0)
-			return argument ? verbs[i].run(node, argument) : -EINVAL;
+			return argument ? verbs[i].run(ctl, node, argument) : -EINVAL;
 	return -EINVAL;
 }
 
 // A line without its newline.
-static int64_t run_line(struct node *node, const uint8_t *text, size_t n)
+static int64_t run_line(const struct ctl *ctl, struct node *node, const uint8_t *text, size_t n)
 {
 	static const char blank[] = " \t\r";
 	char line[CTL_LINE_MAX + 1], *rest;
@@ -82,7 +106,7 @@ static int64_t run_line(struct node *node, const uint8_t *text, size_t n)
 	const char *argument = strtok_r(NULL, blank, &rest);
 	if (strtok_r(NULL, blank, &rest))
 		return -EINVAL;
-	return run_words(node, verb, argument);
+	return run_words(ctl, node, verb, argument);
 }
 
 // The current line: 0 when it is done, -EINPROGRESS, or why it failed.
@@ -95,7 +119,7 @@ static int run_current(struct ctl *ctl, struct node *node)
 		size_t left = ctl->length - ctl->at;
 		const uint8_t *newline = memchr(line, '\n', left);
 		size_t n = newline ? (size_t)(newline - line) : left;
-		int64_t token = run_line(node, line, n);
+		int64_t token = run_line(ctl, node, line, n);
 		ctl->next = ctl->at + n + (newline ? 1 : 0);
 		if (token <= 0)
 			return (int)token;

@@ -9,12 +9,19 @@
 #include "core/buffer.h"
 #include "core/node.h"
 
+// Where what `allow` and `deny` decide outlives the node. keep() gives 0 or -errno.
+struct ctl_keeper {
+	void *context;
+	int (*keep)(void *context, const struct id *id, bool allowed);
+};
+
 struct ctl {
 	const uint8_t *text; // borrowed
 	size_t length;
-	size_t at;     // the current line; all before it are done
-	size_t next;   // the line after it
-	int64_t token; // of the dial that the current line waits for, 0: none
+	size_t at;			 // the current line; all before it are done
+	size_t next;			 // the line after it
+	int64_t token;			 // of the dial that the current line waits for, 0: none
+	const struct ctl_keeper *keeper; // borrowed
 };
 
 // Runs on. Returns -EINPROGRESS while a dial is under way (call again when one has ended), else

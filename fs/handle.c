@@ -324,7 +324,7 @@ static void write_or_park(
 // Waits with O_NONBLOCK, too: a second write could not take up the dial of the first.
 static void write_verbs(struct handle *h, fuse_req_t req, const uint8_t *data, size_t size)
 {
-	struct ctl ctl = { .text = data, .length = size };
+	struct ctl ctl = { .text = data, .length = size, .keeper = &h->set->keeper };
 	struct call *call;
 	ssize_t r = ctl_run(&ctl, h->set->node);
 

@@ -9,6 +9,7 @@
 #include "core/buffer.h"
 #include "core/node.h"
 #include "fs/call.h"
+#include "fs/ctl.h"
 #include "fs/tree.h"
 
 struct handle {
@@ -39,6 +40,7 @@ struct handles {
 	uint64_t answered;	      // when the last write of that kind was, in node time
 	void (*flush)(void *context); // sends what was written, NULL: nobody does
 	void *flush_context;
+	struct ctl_keeper keeper;
 	uint32_t count;
 };
 

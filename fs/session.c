@@ -128,33 +128,53 @@ static int make_options(char **text, const char *given)
 	return n < 0 ? -ENOMEM : 0;
 }
 
-static int make_fuse(struct session *s, const struct session_config *config)
+// Closes the device and frees the session. libfuse frees the path of a mount only when it unmounts,
+// for which it may run a program; a device whose poll reports an error is to it that of a mount
+// that is gone. A pipe that nobody reads is one.
+static void leave_mount(struct fuse_session *fuse)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) == 0) {
+		close(ends[0]);
+		if (dup3(ends[1], fuse_session_fd(fuse), O_CLOEXEC) >= 0)
+			fuse_session_unmount(fuse);
+		close(ends[1]);
+	}
+	fuse_session_destroy(fuse);
+}
+
+static int make_fuse(
+	struct fuse_session **fuse, const char *mount_options, bool debug, struct ops *ops)
 {
 	char *options;
-	int r = make_options(&options, config->mount_options);
+	int r = make_options(&options, mount_options);
 
 	if (r < 0)
 		return r;
 	char *words[] = { "smokefs", options, "-d", NULL };
-	struct fuse_args args = FUSE_ARGS_INIT(config->debug ? 3 : 2, words);
-	s->fuse = fuse_session_new(&args, &ops_table, sizeof ops_table, &s->ops);
+	struct fuse_args args = FUSE_ARGS_INIT(debug ? 3 : 2, words);
+	*fuse = fuse_session_new(&args, &ops_table, sizeof ops_table, ops);
 	fuse_opt_free_args(&args);
 	free(options);
-	return s->fuse ? 0 : -EINVAL;
+	return *fuse ? 0 : -EINVAL;
 }
 
-static int mount_fuse(struct session *s, const char *mountpoint)
+static int mount_fuse(struct session *s, const char *mountpoint, int device)
 {
+	char name[32];
 	static const struct fuse_custom_io io = { .writev = write_device, .read = read_device };
 
+	// libfuse's own way to be given a device.
+	snprintf(name, sizeof name, "/dev/fd/%d", device);
 	errno = 0;
-	if (fuse_session_mount(s->fuse, mountpoint) != 0)
+	if (fuse_session_mount(s->fuse, device < 0 ? mountpoint : name) != 0)
 		return errno ? -errno : -EIO;
 	int fd = fuse_session_fd(s->fuse);
 	int r = fuse_session_custom_io(s->fuse, &io, fd);
 	if (r == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		r = -errno;
-	if (r < 0)
+	if (r < 0 && device < 0)
 		fuse_session_unmount(s->fuse);
 	return r;
 }
@@ -169,13 +189,14 @@ int session_new(struct session **session, const struct session_config *config, s
 	s->config.mountpoint = s->config.mount_options = NULL;
 	s->node = node;
 	s->loop = loop;
-	ops_init(&s->ops, node);
+	ops_init(&s->ops, node, &config->owner);
 	s->ops.handles.flush = config->flush;
 	s->ops.handles.flush_context = config->context;
+	s->ops.handles.keeper = (struct ctl_keeper){ config->context, config->keep_access };
 
-	int r = make_fuse(s, config);
+	int r = make_fuse(&s->fuse, config->mount_options, config->debug, &s->ops);
 	if (r == 0)
-		r = mount_fuse(s, config->mountpoint);
+		r = mount_fuse(s, config->mountpoint, config->device);
 	if (r < 0) {
 		if (s->fuse)
 			fuse_session_destroy(s->fuse);
@@ -210,9 +231,26 @@ void session_free(struct session *s)
 	ev_io_stop(s->loop, &s->device);
 	ev_clear_pending(s->loop, &s->device);
 	session_end_calls(s);
-	fuse_session_unmount(s->fuse);
-	fuse_session_destroy(s->fuse);
+	leave_mount(s->fuse);
 	ops_fini(&s->ops);
 	free(s->request.mem);
 	free(s);
+}
+
+int session_mount(const char *mountpoint, const char *mount_options)
+{
+	struct fuse_session *fuse;
+	int fd, r = make_fuse(&fuse, mount_options, false, NULL);
+
+	if (r < 0)
+		return r;
+	errno = 0;
+	if (fuse_session_mount(fuse, mountpoint) != 0) {
+		fd = errno ? -errno : -EIO;
+	} else {
+		fd = fcntl(fuse_session_fd(fuse), F_DUPFD_CLOEXEC, 3);
+		fd = fd < 0 ? -errno : fd;
+	}
+	leave_mount(fuse);
+	return fd;
 }

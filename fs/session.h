@@ -6,13 +6,16 @@
 #include <stdbool.h>
 
 #include "core/node.h"
+#include "fs/tree.h"
 
 struct session;
 
 struct session_config {
 	const char *mountpoint;	   // absolute
 	const char *mount_options; // for mount(8): "rw,nodev,allow_other", or NULL
-	bool debug;		   // libfuse's own trace on stderr
+	int device; // /dev/fuse of a mount that is there already; -1: it is to be made
+	struct tree_owner owner;
+	bool debug; // libfuse's own trace on stderr
 	void *context;
 	void (*ready)(
 		void *context); // the kernel and we have agreed (FUSE INIT): the mount answers
@@ -20,9 +23,12 @@ struct session_config {
 	void (*ended)(void *context, int error);
 	// Sends at once what the network has to send. NULL: it all waits for the end of the turn.
 	void (*flush)(void *context);
+	// Keeps who may link beyond this run. 0 or -errno.
+	int (*keep_access)(void *context, const struct id *id, bool allowed);
 };
 
-// Mounts. 0 or -errno; libfuse has said why on stderr.
+// Mounts, or takes over what is mounted, and the device with it. 0 or -errno; libfuse has said why
+// on stderr.
 int session_new(struct session **session, const struct session_config *config, struct ev_loop *loop,
 	struct node *node);
 // Once per turn of the loop, after the node has had its turn: wakes whoever waits for what changed.
@@ -30,5 +36,10 @@ void session_turn(struct session *session);
 // The node stops: every waiting call ends and none waits from here on (readers see the end of
 // file where that is true, else EIO).
 void session_end_calls(struct session *session);
-// Unmounts, if it is still mounted, and frees.
+// Ends the connection to the kernel, and frees. The mount, dead now, stays: whoever still has the
+// right to do so has to remove it.
 void session_free(struct session *session);
+
+// Makes a mount for the session of another process: its /dev/fuse, which is the caller's now, or
+// -errno.
+int session_mount(const char *mountpoint, const char *mount_options);

@@ -5,12 +5,13 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "core/net.h"
+#include "core/listen.h"
 
 // The number, or -EINVAL. Nine digits fit into any long.
 static long parse_number(struct options *o, const char *shown, const char *value, const char *unit,
@@ -30,11 +31,12 @@ static long parse_number(struct options *o, const char *shown, const char *value
 
 // Addresses and seeds.
 
-static int refuse_remote(struct options *o, const char *shown, const char *value)
+// An address that others could not use either way.
+static int refuse_address(struct options *o, const char *shown, const char *value)
 {
 	return options_complain(o,
-		"%s: '%.256s': links are not authenticated yet: only loopback addresses "
-		"(127.0.0.0/8, ::1) can be used",
+		"%s: '%.256s' is not the address of one host: unspecified, multicast, broadcast and "
+		"link-local IPv6 addresses cannot be dialled",
 		shown, value);
 }
 
@@ -47,17 +49,17 @@ static int set_subnet(struct options *o, const char *shown, const char *value, c
 
 	if (n >= sizeof host)
 		return options_complain(
-			o, "%s: '%.64s' is not a subnet; write 127.0.0.1/8", shown, value);
+			o, "%s: '%.64s' is not a subnet; write 192.168.2.0/24", shown, value);
 	memcpy(host, value, n);
 	host[n] = '\0';
 	if (address_parse_host(&subnet, host, o->address.port) < 0)
 		return options_complain(
-			o, "%s: '%.64s' is not an IP address; write 127.0.0.1/8", shown, host);
+			o, "%s: '%.64s' is not an IP address; write 192.168.2.0/24", shown, host);
 	bits = parse_number(
 		o, shown, slash + 1, " bits of a subnet", 0, subnet.family == 6 ? 128 : 32);
 	if (bits < 0)
 		return -EINVAL;
-	if (net_find_interface(&o->address, &subnet, (unsigned)bits) < 0)
+	if (listen_find_interface(&o->address, &subnet, (unsigned)bits) < 0)
 		return options_complain(o,
 			"%s: no interface of this machine has an address in %.64s; see 'ip address'",
 			shown, value);
@@ -67,17 +69,25 @@ static int set_subnet(struct options *o, const char *shown, const char *value, c
 static int set_address(struct options *o, const char *shown, const char *value)
 {
 	const char *slash = strchr(value, '/');
+	static const uint8_t none[16];
+	struct address a;
 
 	if (slash) {
 		if (set_subnet(o, shown, value, slash) < 0)
 			return -EINVAL;
 	} else if (address_parse_host(&o->address, value, o->address.port) < 0) {
 		return options_complain(o,
-			"%s: '%.64s' is not an IP address or subnet; write 127.0.0.1, ::1 or "
-			"127.0.0.1/8, and the port with --port",
+			"%s: '%.64s' is not an IP address or subnet; write 192.168.2.100, ::1 or "
+			"192.168.2.0/24, and the port with --port",
 			shown, value);
 	}
-	return address_is_loopback(&o->address) ? 0 : refuse_remote(o, shown, value);
+	if (memcmp(o->address.bytes, none, sizeof none) == 0)
+		return options_complain(o,
+			"%s: '%.64s': to listen at all addresses leave the option out", shown,
+			value);
+	a = o->address;
+	a.port = 1;
+	return address_dialable(&a) ? 0 : refuse_address(o, shown, value);
 }
 
 static int set_port(struct options *o, const char *shown, const char *value)
@@ -108,8 +118,8 @@ static int add_seed(struct options *o, const char *shown, const char *text)
 			return options_complain(o,
 				"%s: '%.256s' is neither an address nor a host name", shown,
 				seed->host);
-	} else if (!address_is_loopback(&a)) {
-		return refuse_remote(o, shown, text);
+	} else if (!address_dialable(&a)) {
+		return refuse_address(o, shown, text);
 	}
 	o->seed_count++;
 	return 0;
@@ -202,6 +212,20 @@ void setting_default_name(struct options *o)
 		snprintf(o->name, sizeof o->name, "node");
 }
 
+static int set_key(struct options *o, const char *shown, const char *value)
+{
+	if (*value == '\0')
+		return options_complain(o, "%s: needs the path of a file", shown);
+	o->key = value;
+	return 0;
+}
+
+static int set_new_key(struct options *o, const char *shown, const char *value)
+{
+	o->new_key = true;
+	return 0;
+}
+
 static int set_state(struct options *o, const char *shown, const char *value)
 {
 	if (*value == '\0')
@@ -272,16 +296,85 @@ static int set_debug(struct options *o, const char *shown, const char *value)
 	return 0;
 }
 
+static int set_user(struct options *o, const char *shown, const char *value)
+{
+	if (*value == '\0')
+		return options_complain(o, "%s: needs the name of a user", shown);
+	o->user = value;
+	return 0;
+}
+
+static int set_gid(struct options *o, const char *shown, const char *value)
+{
+	const struct group *group = getgrnam(value);
+	long n;
+
+	if (group) {
+		o->gid = group->gr_gid;
+		return 0;
+	}
+	if (!isdigit((unsigned char)*value))
+		return options_complain(
+			o, "%s: '%.64s': there is no such group; see 'getent group'", shown, value);
+	n = parse_number(o, shown, value, ", nor the name of a group", 0, 999999999);
+	if (n < 0)
+		return -EINVAL;
+	o->gid = (gid_t)n;
+	return 0;
+}
+
+static int set_umask(struct options *o, const char *shown, const char *value)
+{
+	size_t n = strspn(value, "01234567");
+
+	if (n == 0 || n > 4 || value[n] || strtol(value, NULL, 8) > 0777)
+		return options_complain(
+			o, "%s: '%.64s' is not an octal mode such as 007", shown, value);
+	o->mask = (mode_t)strtol(value, NULL, 8);
+	if (!(o->mask & 0700))
+		return 0;
+	return options_complain(
+		o, "%s: '%.64s' shuts the owner out; use 077 or less", shown, value);
+}
+
+static int set_seccomp(struct options *o, const char *shown, const char *value)
+{
+	static const char *const names[] = {
+		[SECCOMP_ENFORCE] = "enforce",
+		[SECCOMP_LOG] = "log",
+		[SECCOMP_OFF] = "off",
+	};
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strcmp(value, names[i]) != 0)
+			continue;
+		o->seccomp = (enum seccomp_mode)i;
+		return 0;
+	}
+	return options_complain(o, "%s: '%.64s' is not one of enforce, log and off", shown, value);
+}
+
+static int set_service_mount(struct options *o, const char *shown, const char *value)
+{
+	o->outcome = OPTIONS_SERVICE_MOUNT;
+	return 0;
+}
+
+static int set_service_unmount(struct options *o, const char *shown, const char *value)
+{
+	o->outcome = OPTIONS_SERVICE_UNMOUNT;
+	return 0;
+}
+
 static int set_help(struct options *o, const char *shown, const char *value)
 {
-	if (o->outcome == OPTIONS_RUN)
+	if (o->outcome != OPTIONS_VERSION)
 		o->outcome = OPTIONS_HELP;
 	return 0;
 }
 
 static int set_version(struct options *o, const char *shown, const char *value)
 {
-	if (o->outcome == OPTIONS_RUN)
+	if (o->outcome != OPTIONS_HELP)
 		o->outcome = OPTIONS_VERSION;
 	return 0;
 }
@@ -294,12 +387,21 @@ const struct setting settings[] = {
 	{ "max-peers", 0, VALUE_REQUIRED, set_max_peers, .alias = "maxPeerNo" },
 	{ "ping-timeout", 0, VALUE_REQUIRED, set_ping_timeout, .alias = "pingTimeout" },
 	{ "name", 0, VALUE_REQUIRED, set_name },
+	{ "key", 0, VALUE_REQUIRED, set_key },
+	{ "new-key", 0, VALUE_NONE, set_new_key },
 	{ "state", 0, VALUE_REQUIRED, set_state },
 	{ "log-level", 0, VALUE_REQUIRED, set_log_level },
 	{ "log", 0, VALUE_REQUIRED, set_log },
 	{ "wait", 0, VALUE_OPTIONAL, set_wait },
 	{ "foreground", 'f', VALUE_NONE, set_foreground },
 	{ "debug", 'd', VALUE_NONE, set_debug },
+	// To mount(8), user and user=NAME say who may mount.
+	{ "user", 0, VALUE_REQUIRED, set_user, .alias = "run_as", .alias_only = true },
+	{ "gid", 0, VALUE_REQUIRED, set_gid },
+	{ "umask", 0, VALUE_REQUIRED, set_umask },
+	{ "seccomp", 0, VALUE_REQUIRED, set_seccomp },
+	{ "service-mount", 0, VALUE_NONE, set_service_mount, .command_line = true },
+	{ "service-unmount", 0, VALUE_NONE, set_service_unmount, .command_line = true },
 	{ "help", 'h', VALUE_NONE, set_help, .command_line = true },
 	{ "version", 'V', VALUE_NONE, set_version, .command_line = true },
 };

@@ -6,7 +6,7 @@
 
 #include "fs/options.h"
 
-#define SETTING_COUNT 15
+#define SETTING_COUNT 23
 
 enum setting_value { VALUE_NONE, VALUE_REQUIRED, VALUE_OPTIONAL };
 
@@ -22,6 +22,7 @@ struct setting {
 	setting_set *set;
 	const char *alias; // within -o only
 	bool command_line; // not within -o
+	bool alias_only;   // within -o by its alias and not by its name
 };
 
 extern const struct setting settings[]; // SETTING_COUNT of them

@@ -38,7 +38,7 @@ static void print_node(struct buffer *out, const struct node *node)
 {
 	const struct node_config *config = node_config(node);
 
-	print(out, "id %s\n", id_format(&config->id).text);
+	print(out, "id %s\n", id_format(node_id(node)).text);
 	print(out, "name %s\n", or_dash(config->name));
 	print(out, "address %s\n", address_format(&config->address).text);
 	print(out, "version %s\n", SMOKEFS_VERSION);
@@ -77,7 +77,7 @@ int text_status(struct buffer *out, const struct text_context *context)
 
 int text_id(struct buffer *out, const struct text_context *context)
 {
-	print(out, "%s\n", id_format(&node_config(context->node)->id).text);
+	print(out, "%s\n", id_format(node_id(context->node)).text);
 	return finish(out);
 }
 

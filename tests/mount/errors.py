@@ -62,11 +62,14 @@ def bad_commands(lab):
     a, b = lab.pair()
     for text in ('nonsense\n', 'connect\n', 'drop\n', 'connect a b\n', 'connect \0\n', 'CONNECT x:1',
                  'connect 127.0.0.1:0\n', 'connect 127.0.0.1:65536\n', 'connect 127.0.0.1:x\n',
-                 'connect :1\n', 'connect [::1\n', 'drop x\n',
+                 'connect :1\n', 'connect [::1\n', 'drop x\n', 'allow\n', 'deny\n', 'allow x\n',
+                 'deny %s\n' % b.id[:8], 'deny %s\n' % b.id.upper(), 'deny %s\n' % a.id,
+                 'allow %s\n' % a.id, 'deny %s x\n' % b.id,
                  'drop ../..\n', 'drop %s\n' % b.id.upper(), 'drop %sx\n' % b.id, '\0\n'):
         refuses(a, text, errno.EINVAL)
-    for remote in ('10.0.0.1:8495', '[2001:db8::1]:8495', '8.8.8.8:1', '0.0.0.0:1'):
-        refuses(a, 'connect %s\n' % remote, errno.EINVAL)
+    for nowhere in ('0.0.0.0:8495', '[::]:8495', '224.0.0.1:1', '255.255.255.255:1', '[fe80::1]:1',
+                    '[ff02::1]:1', '[::ffff:127.0.0.1]:1'):
+        refuses(a, 'connect %s\n' % nowhere, errno.EINVAL)
     equal(a.peers(), {b.id}, 'peers')
     refuses(a, 'connect %s\n' % b.address, errno.EEXIST)
     refuses(a, 'connect %s\n' % b.id, errno.EEXIST)
@@ -145,7 +148,8 @@ def reading_ctl(lab):
     a = lab.node()
     with opened(a.path('ctl'), RDWR) as fd:
         text = os.read(fd, 4096).decode()
-        equal([line.split()[0] for line in text.splitlines()], ['connect', 'drop'], 'verbs')
+        equal([line.split()[0] for line in text.splitlines()], ['connect', 'drop', 'allow', 'deny'],
+              'verbs')
         equal(os.read(fd, 4096), b'', 'the end')
         equal(os.write(fd, b'# the same descriptor\n'), 22, 'write')
     with opened(a.path('ctl')) as fd:

@@ -8,6 +8,8 @@ this one hangs or is killed.
 
 Only processes that the lab made are ever killed: those that it forked, and what these left behind,
 which comes to us because we are their subreaper (prctl(2)).
+
+All nodes of a lab hold the same network key, which is its own, and listen on 127.0.0.1 alone.
 """
 
 import collections
@@ -172,6 +174,10 @@ def raw_call(name, *arguments):
     ctypes.set_errno(0)
     result = getattr(libc, name)(*arguments)
     return -ctypes.get_errno() if result < 0 else result
+
+
+def new_key():
+    return os.urandom(32).hex()
 
 
 # Ports: below the range from which the kernel gives its own, and each only once a run.
@@ -422,7 +428,7 @@ class Node:
     """One daemon and its mount."""
 
     def __init__(self, lab, name, seeds=(), port=None, options=(), foreground=False, state=None,
-                 mount=None):
+                 mount=None, key=None, listen='127.0.0.1'):
         self.lab = lab
         self.name = name
         self.port = port or free_port()
@@ -431,10 +437,13 @@ class Node:
         self.state = state or lab.path(name + '.state')
         self.log = lab.path(name + '.log')
         self.stderr = lab.path(name + '.stderr')
+        self.key = lab.key if key is None else key  # '': the default
+        self.listen = listen  # None: as it chooses
         self.seeds = seeds
         self.options = list(options)
         self.foreground = foreground
         self.expected = []  # regular expressions for lines of stderr
+        self.enter = None  # called in the new process before the program runs
         self.pid = None
         self.exit_code = None
         self.process = None
@@ -443,7 +452,9 @@ class Node:
     def command(self):
         seeds = [s.address if isinstance(s, Node) else s for s in self.seeds] or ['none']
         return [SMOKEFS, '-p', str(self.port), '--state', self.state, '--name', self.name,
-                '--log', self.log, '--log-level', 'trace', *self.options,
+                '--log', self.log, '--log-level', 'trace',
+                *(['--key', self.key] if self.key else []),
+                *(['--address', self.listen] if self.listen else []), *self.options,
                 *(['-f'] if self.foreground else []), ','.join(seeds), self.mount]
 
     def start(self):
@@ -451,7 +462,7 @@ class Node:
         with open(self.stderr, 'ab') as err:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
-                env=self.lab.environment)
+                env=self.lab.environment, preexec_fn=self.enter)
         if self.foreground:
             until(lambda: self.process.poll() is not None or self.mounted(), 10, 'mount')
             self.pid = self.process.pid
@@ -559,6 +570,7 @@ class Lab:
         self.processes = []
         self.reports = os.path.join(directory, 'sanitizer')
         options = 'log_path=%s:abort_on_error=0:exitcode=99' % self.reports
+        self.key = self.make_key('network.key')
         self.environment = dict(os.environ, ASAN_OPTIONS=options,
                                 UBSAN_OPTIONS='print_stacktrace=1:halt_on_error=1:' + options)
 
@@ -568,6 +580,12 @@ class Lab:
     def file(self, name, data):
         with open(self.path(name), 'wb') as f:
             f.write(data)
+        return self.path(name)
+
+    def make_key(self, name, *keys):
+        """A key file; new keys where none are given."""
+        with open(self.path(name), 'w', opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.writelines(key + '\n' for key in keys or [new_key()])
         return self.path(name)
 
     def node(self, name=None, seeds=(), start=True, **keys):
@@ -623,7 +641,7 @@ class Lab:
 
     def smokefs(self, *arguments, seconds=20, cwd=None):
         """Runs the program to its end: exit code and what it said."""
-        p = subprocess.run([SMOKEFS, *arguments], stdin=subprocess.DEVNULL, text=True, cwd=cwd,
+        p = subprocess.run([SMOKEFS, '--key', self.key, '--address', '127.0.0.1', *arguments], stdin=subprocess.DEVNULL, text=True, cwd=cwd,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds,
                            env=self.environment, check=False)
         return p.returncode, p.stdout, p.stderr

@@ -152,6 +152,30 @@ Test(address, knows_loopback)
 	cr_expect_not(address_is_loopback(&(struct address){ 0 }));
 }
 
+Test(address, knows_what_can_be_dialled)
+{
+	static const struct {
+		const char *text;
+		bool dialable;
+	} cases[] = { { "127.0.0.1:1", true }, { "10.0.0.5:65535", true }, { "8.8.8.8:53", true },
+		{ "169.254.1.2:1", true }, { "223.255.255.255:1", true }, { "0.0.0.0:1", false },
+		{ "0.1.2.3:1", false }, { "224.0.0.1:1", false }, { "239.255.255.255:1", false },
+		{ "240.0.0.1:1", false }, { "255.255.255.255:1", false }, { "[::1]:1", true },
+		{ "[2001:db8::1]:1", true }, { "[fd00::1]:1", true }, { "[::]:1", false },
+		{ "[ff02::1]:1", false }, { "[fe80::1]:1", false }, { "[febf::1]:1", false },
+		{ "[fec0::1]:1", true }, { "[::ffff:127.0.0.1]:1", false },
+		{ "[::ffff:224.0.0.1]:1", false } };
+	struct address a;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		cr_assert_eq(address_parse(&a, cases[i].text), 0, "%s", cases[i].text);
+		cr_expect_eq(address_dialable(&a), cases[i].dialable, "%s", cases[i].text);
+		a.port = 0;
+		cr_expect_not(address_dialable(&a), "%s without a port", cases[i].text);
+	}
+	cr_expect_not(address_dialable(&(struct address){ .port = 1 }));
+}
+
 Test(address, names_and_what_was_meant_to_be_a_number)
 {
 	static const char *const good[] = { "localhost", "a", "web-1.example.org", "x_y", "1a.2b",

@@ -33,8 +33,10 @@ Test(options, defaults)
 {
 	ACCEPT("mnt");
 	cr_assert_str_eq(o.mountpoint, "mnt");
-	cr_assert_str_eq(address_format_host(&o.address).text, "127.0.0.1");
+	cr_assert_eq(o.address.family, 0);
 	cr_assert_eq(o.address.port, 0);
+	cr_assert_null(o.key);
+	cr_assert_not(o.new_key);
 	cr_assert_eq(o.seed_count, 0);
 	cr_assert_eq(o.min_peers, 3);
 	cr_assert_eq(o.max_peers, 5);
@@ -63,6 +65,8 @@ Test(options, seeds)
 	cr_assert_eq(o.seeds[0].port, 4);
 	cr_assert_str_eq(o.seeds[2].host, "::1");
 	cr_assert_eq(o.seeds[3].port, 3);
+	ACCEPT("10.0.0.5:8495,[2001:db8::1]:2 mnt");
+	cr_assert_eq(o.seed_count, 2);
 	ACCEPT("none mnt");
 	cr_assert_eq(o.seed_count, 0);
 	ACCEPT("host-1.example.:8495 mnt");
@@ -71,9 +75,12 @@ Test(options, seeds)
 
 Test(options, seeds_refused)
 {
-	REFUSE("10.0.0.5:8495 mnt", "not authenticated yet");
-	REFUSE("[fe80::1]:8495 mnt", "not authenticated yet");
-	REFUSE("-s 192.168.2.100:8495 mnt", "only loopback addresses (127.0.0.0/8, ::1)");
+	REFUSE("0.0.0.0:8495 mnt", "is not the address of one host");
+	REFUSE("[::]:8495 mnt", "is not the address of one host");
+	REFUSE("[fe80::1]:8495 mnt", "link-local");
+	REFUSE("-s 224.0.0.1:8495 mnt", "multicast");
+	REFUSE("-s 255.255.255.255:8495 mnt", "broadcast");
+	REFUSE("[::ffff:10.0.0.5]:8495 mnt", "is not the address of one host");
 	REFUSE("127.0.0.1 mnt", "host:port");
 	REFUSE("127.0.0.1:0 mnt", "host:port");
 	REFUSE("127.0.0.1:65536 mnt", "host:port");
@@ -102,8 +109,15 @@ Test(options, addresses)
 	cr_assert_str_eq(address_format(&o.address).text, "127.3.2.1:9000");
 	ACCEPT("-a 127.0.0.99/8 -p 7 mnt");
 	cr_assert_str_eq(address_format(&o.address).text, "127.0.0.1:7");
-	REFUSE("-a 0.0.0.0 mnt", "not authenticated yet");
-	REFUSE("-a :: mnt", "not authenticated yet");
+	ACCEPT("-a 10.0.0.5 mnt");
+	cr_assert_str_eq(address_format_host(&o.address).text, "10.0.0.5");
+	ACCEPT("-p 9000 mnt");
+	cr_assert_eq(o.address.family, 0);
+	cr_assert_eq(o.address.port, 9000);
+	REFUSE("-a 0.0.0.0 mnt", "leave the option out");
+	REFUSE("-a :: mnt", "leave the option out");
+	REFUSE("-a 224.0.0.1 mnt", "is not the address of one host");
+	REFUSE("-a fe80::1 mnt", "link-local");
 	REFUSE("-a 203.0.113.0/24 mnt", "no interface");
 	REFUSE("-a 127.0.0.1/33 mnt", "0 to 32");
 	REFUSE("-a 127.0.0.1/ mnt", "0 to 32");
@@ -149,6 +163,14 @@ Test(options, the_rest)
 	cr_assert_eq(o.log_level, LEVEL_WARN);
 	cr_assert_eq(o.wait_time, 5 * SECOND);
 	cr_assert(o.foreground && o.wait && !o.debug);
+	ACCEPT("--key /k --new-key mnt");
+	cr_assert_str_eq(o.key, "/k");
+	cr_assert(o.new_key);
+	ACCEPT("mnt -o key=/k\\,1,new_key");
+	cr_assert_str_eq(o.key, "/k,1");
+	cr_assert(o.new_key);
+	REFUSE("--key= mnt", "--key: needs the path of a file");
+	REFUSE("--new-key=1 mnt", "takes no value");
 	ACCEPT("--wait -d mnt");
 	cr_assert_eq(o.wait_time, 0);
 	cr_assert(o.foreground && o.wait && o.debug);
@@ -202,7 +224,7 @@ Test(options, unknown)
 	REFUSE("--mxa-peers 3 mnt", "did you mean '--max-peers'?");
 	REFUSE("--sede a:1 mnt", "did you mean '--seed'?");
 	REFUSE("--zzzzzz mnt", "see smokefs --help");
-	REFUSE("--key file mnt", "unknown option");
+	REFUSE("--keys file mnt", "did you mean '--key'?");
 	REFUSE("-z mnt", "-z: unknown option");
 	REFUSE("-p", "needs a value");
 	REFUSE("--port", "--port: needs a value");
@@ -218,4 +240,40 @@ Test(options, positionals)
 	REFUSE("", "no mount point");
 	REFUSE("-f", "no mount point");
 	REFUSE("a:1 b:2 mnt", "one argument too many");
+}
+
+Test(options, the_process)
+{
+	ACCEPT("mnt");
+	cr_assert_null(o.user);
+	cr_assert_eq(o.gid, (gid_t)-1);
+	cr_assert_eq(o.mask, 077);
+	cr_assert_eq(o.seccomp, SECCOMP_ENFORCE);
+	ACCEPT("--user ann --gid 0123 --umask 0027 --seccomp log mnt");
+	cr_assert_str_eq(o.user, "ann");
+	cr_assert_eq(o.gid, 123);
+	cr_assert_eq(o.mask, 027);
+	cr_assert_eq(o.seccomp, SECCOMP_LOG);
+	// Or nobody but root could use the mount.
+	cr_assert_str_eq(o.mount_options, "allow_other,default_permissions");
+	ACCEPT("-o user,run_as=ann,gid=5,umask=007,seccomp=off,allow_other mnt");
+	cr_assert_str_eq(o.user, "ann");
+	cr_assert_eq(o.seccomp, SECCOMP_OFF);
+	cr_assert_str_eq(o.mount_options, "allow_other,default_permissions");
+	REFUSE("-o user=ann mnt", "-o user: unknown option");
+	REFUSE("-o run_as mnt", "needs a value");
+	REFUSE("--umask 0800 mnt", "octal");
+	REFUSE("--umask 1000 mnt", "octal");
+	REFUSE("--umask 00007 mnt", "octal");
+	REFUSE("--umask 100 mnt", "shuts the owner out");
+	REFUSE("--gid no-such-group mnt", "no such group");
+	REFUSE("--gid -1 mnt", "no such group");
+	REFUSE("--gid 1x mnt", "nor the name of a group");
+	REFUSE("--seccomp yes mnt", "enforce, log and off");
+	cr_assert_eq(parse("--service-mount -o nodev mnt"), OPTIONS_SERVICE_MOUNT);
+	cr_assert_str_eq(o.mountpoint, "mnt");
+	cr_assert_eq(parse("--service-unmount mnt"), OPTIONS_SERVICE_UNMOUNT);
+	cr_assert_eq(parse("--service-mount --help"), OPTIONS_HELP);
+	REFUSE("--service-mount", "no mount point");
+	REFUSE("-o service_mount mnt", "unknown option");
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,8 +16,7 @@
 
 static char directory[64], place[128];
 static struct state s;
-static pid_t holder;
-static const char *culprit;
+static char why[KEYFILE_WHY];
 
 static void make_place(void)
 {
@@ -27,8 +27,8 @@ static void make_place(void)
 
 static void remove_place(void)
 {
-	static const char *const files[] = { "a/b/id", "a/b/id.new", "a/b/incarnation", "a/b/lock",
-		"a/b", "a", "target", "" };
+	static const char *const files[] = { "a/b/node.key", "a/b/node.key.new", "a/b/incarnation",
+		"a/b/lock", "a/b/authorized_peers", "a/b/denied_peers", "a/b", "a", "target", "" };
 	char path[256];
 
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -39,7 +39,7 @@ static void remove_place(void)
 
 static int open_state(uint64_t wall)
 {
-	return state_open(&s, place, wall, &holder, &culprit);
+	return state_open(&s, place, geteuid(), wall, why);
 }
 
 static const char *path_of(const char *name)
@@ -53,47 +53,83 @@ static void put(const char *name, const char *text)
 {
 	FILE *f = fopen(path_of(name), "w");
 	cr_assert(f);
+	cr_assert_eq(fchmod(fileno(f), 0600), 0);
 	fputs(text, f);
 	fclose(f);
 }
 
-static void get(const char *name, char text[64])
+static void get(const char *name, char text[256])
 {
 	FILE *f = fopen(path_of(name), "r");
 	cr_assert(f);
-	text[fread(text, 1, 63, f)] = '\0';
+	text[fread(text, 1, 255, f)] = '\0';
 	fclose(f);
+}
+
+// As another user, so that modes hold us back.
+static void be_ordinary(void)
+{
+	if (geteuid() != 0)
+		return;
+	cr_assert_eq(chown(directory, 65534, 65534), 0);
+	cr_assert_eq(setresuid(65534, 65534, 65534), 0);
+	// Taken away by the change, and needed by LeakSanitizer.
+	prctl(PR_SET_DUMPABLE, 1);
 }
 
 TestSuite(state, .init = make_place, .fini = remove_place);
 
+static bool same_secret(const uint8_t a[SECRET_KEY_BYTES], const uint8_t b[SECRET_KEY_BYTES])
+{
+	return memcmp(a, b, SECRET_KEY_BYTES) == 0;
+}
+
 Test(state, made_and_kept)
 {
-	char text[64];
+	static const uint8_t none[SECRET_KEY_BYTES];
+	uint8_t first[SECRET_KEY_BYTES];
+	char text[256], key[KEY_TEXT + 1];
 	struct stat st;
-	struct id first;
 
 	cr_assert_eq(open_state(WALL), 0);
 	cr_assert_not(s.ephemeral);
-	cr_assert_not(id_is_zero(&s.id));
+	cr_assert_not(same_secret(s.secret, none));
 	cr_assert_eq(s.incarnation, WALL / 1000);
-	first = s.id;
-	get("id", text);
-	cr_assert_eq(strlen(text), ID_TEXT + 1);
-	cr_assert_eq(strncmp(text, id_format(&first).text, ID_TEXT), 0);
+	memcpy(first, s.secret, sizeof first);
+	get("node.key", text);
+	keyfile_encode(key, s.secret);
+	cr_assert_eq(strlen(text), KEY_TEXT + 1);
+	cr_assert_eq(strncmp(text, key, KEY_TEXT), 0);
+	cr_assert_eq(text[KEY_TEXT], '\n');
 	get("incarnation", text);
 	cr_assert_str_eq(text, "1700000000000\n");
 	get("lock", text);
 	cr_assert_eq(atoi(text), getpid());
 	stat(place, &st);
 	cr_assert_eq(st.st_mode & 07777, 0700);
-	stat(path_of("id"), &st);
+	stat(path_of("node.key"), &st);
 	cr_assert_eq(st.st_mode & 07777, 0600);
 	state_close(&s);
+	cr_assert(same_secret(s.secret, none), "cleansed");
 
 	cr_assert_eq(open_state(WALL + 5000000), 0);
-	cr_assert(id_equal(&s.id, &first));
+	cr_assert(same_secret(s.secret, first));
 	cr_assert_eq(s.incarnation, WALL / 1000 + 5000);
+	state_close(&s);
+}
+
+Test(state, a_higher_incarnation_is_kept)
+{
+	char text[256];
+
+	cr_assert_eq(open_state(WALL), 0);
+	cr_assert_eq(state_keep_incarnation(&s, 1700000099000u), 0);
+	cr_assert_eq(s.incarnation, 1700000099000u);
+	get("incarnation", text);
+	cr_assert_str_eq(text, "1700000099000\n");
+	state_close(&s);
+	cr_assert_eq(open_state(WALL), 0);
+	cr_assert_eq(s.incarnation, 1700000099001u);
 	state_close(&s);
 }
 
@@ -111,10 +147,12 @@ Test(state, one_at_a_time)
 	struct state other;
 
 	cr_assert_eq(open_state(WALL), 0);
-	cr_assert_eq(state_open(&other, place, WALL, &holder, &culprit), -EBUSY);
-	cr_assert_eq(holder, getpid());
+	cr_assert_eq(state_open(&other, place, geteuid(), WALL, why), -EBUSY);
+	char part[64];
+	snprintf(part, sizeof part, "in use by process %d", (int)getpid());
+	cr_assert(strstr(why, part), "%s", why);
 	state_close(&s);
-	cr_assert_eq(state_open(&other, place, WALL, &holder, &culprit), 0);
+	cr_assert_eq(state_open(&other, place, geteuid(), WALL, why), 0);
 	state_close(&other);
 }
 
@@ -132,89 +170,263 @@ Test(state, the_lock_goes_with_a_fork)
 		_exit((int)read(ends[0], &byte, 1));
 	}
 	state_close(&s);
-	cr_assert_eq(state_open(&other, place, WALL, &holder, &culprit), -EBUSY);
+	cr_assert_eq(state_open(&other, place, geteuid(), WALL, why), -EBUSY);
 	close(ends[1]);
 	waitpid(pid, &status, 0);
-	cr_assert_eq(state_open(&other, place, WALL, &holder, &culprit), 0);
+	cr_assert_eq(state_open(&other, place, geteuid(), WALL, why), 0);
 	state_close(&other);
+}
+
+static void expect_refused(const char *name, const char *part)
+{
+	cr_assert_eq(open_state(WALL), -EINVAL, "%s", name);
+	cr_assert(strstr(why, path_of(name)), "%s", why);
+	cr_assert(strstr(why, part), "%s", why);
+	cr_assert_eq(s.lock, -1);
 }
 
 // Writes nonsense into a file and expects it to be blamed.
 static void expect_blame(const char *name, const char *text)
 {
 	put(name, text);
-	cr_assert_eq(open_state(WALL), -EINVAL, "%s: %s", name, text);
-	cr_assert_str_eq(culprit, name);
-	cr_assert_eq(s.lock, -1);
+	expect_refused(name, "is damaged; restore it, or remove the directory");
 }
 
 Test(state, nonsense)
 {
+	char key[KEY_TEXT + 1];
+
 	cr_assert_eq(open_state(WALL), 0);
+	keyfile_encode(key, s.secret);
 	state_close(&s);
+	expect_blame("node.key", "");
+	expect_blame("node.key", "abc\n");
+	expect_blame("node.key", key);
+	char text[128];
+	snprintf(text, sizeof text, "%.63s\n", key);
+	expect_blame("node.key", text);
+	snprintf(text, sizeof text, "%.63sg\n", key);
+	expect_blame("node.key", text);
+	snprintf(text, sizeof text, "%s\n%.20s\n", key, key);
+	expect_blame("node.key", text);
+	snprintf(text, sizeof text, "%s\n%s", key, "a text that is longer than it could be");
+	expect_blame("node.key", text);
+	snprintf(text, sizeof text, "%s\n", key);
+	put("node.key", text);
 	expect_blame("incarnation", "");
 	expect_blame("incarnation", "12");
 	expect_blame("incarnation", "12x\n");
 	expect_blame("incarnation", "-1\n");
 	expect_blame("incarnation", "18446744073709551615\n");
 	expect_blame("incarnation", "99999999999999999999\n");
-	expect_blame("id", "");
-	expect_blame("id", "abc\n");
-	expect_blame("id", "aaaaaaaaaaaaaaaaaaaaaaaaab\n");
-	expect_blame("id", "aaaaaaaaaaaaaaaaaaaaaaaaaa");
-	expect_blame(
-		"id", "aaaaaaaaaaaaaaaaaaaaaaaaaa\nmore of it than any file of ours has, by far\n");
 }
 
 Test(state, links_and_pipes_are_no_files)
 {
 	cr_assert_eq(open_state(WALL), 0);
 	state_close(&s);
-	cr_assert_eq(unlink(path_of("id")), 0);
-	cr_assert_eq(symlink("/dev/zero", path_of("id")), 0);
-	cr_assert_eq(open_state(WALL), -EINVAL);
-	cr_assert_str_eq(culprit, "id");
-	cr_assert_eq(unlink(path_of("id")), 0);
-	cr_assert_eq(mkfifo(path_of("id"), 0600), 0);
-	cr_assert_eq(open_state(WALL), -EINVAL);
+	cr_assert_eq(unlink(path_of("node.key")), 0);
+	cr_assert_eq(symlink("/dev/zero", path_of("node.key")), 0);
+	expect_refused("node.key", "is a symbolic link");
+	cr_assert_eq(unlink(path_of("node.key")), 0);
+	cr_assert_eq(mkfifo(path_of("node.key"), 0600), 0);
+	expect_refused("node.key", "is not a regular file");
 	cr_assert_eq(unlink(path_of("lock")), 0);
 	cr_assert_eq(mkfifo(path_of("lock"), 0600), 0);
+	expect_refused("lock", "is damaged");
+}
+
+Test(state, a_key_that_others_can_read)
+{
+	char part[256];
+
+	cr_assert_eq(open_state(WALL), 0);
+	state_close(&s);
+	cr_assert_eq(chmod(path_of("node.key"), 0640), 0);
+	snprintf(part, sizeof part, "(mode 0640); run: chmod 600 %s", path_of("node.key"));
+	expect_refused("node.key", part);
+	cr_assert_eq(chmod(path_of("node.key"), 0400), 0);
+	cr_assert_eq(open_state(WALL), 0);
+	state_close(&s);
+}
+
+Test(state, a_directory_that_others_can_write)
+{
+	char part[256];
+
+	cr_assert_eq(open_state(WALL), 0);
+	state_close(&s);
+	cr_assert_eq(chmod(place, 0720), 0);
 	cr_assert_eq(open_state(WALL), -EINVAL);
-	cr_assert_str_eq(culprit, "lock");
+	snprintf(part, sizeof part, "run: chmod 700 %s", place);
+	cr_assert(strstr(why, part), "%s", why);
+	cr_assert_eq(chmod(place, 0755), 0);
+	cr_assert_eq(open_state(WALL), 0);
+	state_close(&s);
+}
+
+Test(state, what_belongs_to_others)
+{
+	if (geteuid() != 0) {
+		remove_place();
+		cr_skip_test("needs root");
+	}
+	cr_assert_eq(open_state(WALL), 0);
+	state_close(&s);
+	cr_assert_eq(chown(path_of("node.key"), 1234, 0), 0);
+	expect_refused("node.key", "belongs to user 1234; run: chown 0 ");
+	cr_assert_eq(state_open(&s, place, 1234, WALL, why), 0, "%s", why);
+	state_close(&s);
+	cr_assert_eq(chown(path_of("node.key"), 0, 0), 0);
+	cr_assert_eq(chown(place, 1234, 0), 0);
+	cr_assert_eq(open_state(WALL), -EINVAL);
+	cr_assert(strstr(why, "belongs to user 1234; run: chown 0 "), "%s", why);
+}
+
+Test(state, a_directory_that_cannot_be_read)
+{
+	be_ordinary();
+	cr_assert_eq(open_state(WALL), 0);
+	state_close(&s);
+	cr_assert_eq(chmod(place, 0), 0);
+	cr_assert_eq(open_state(WALL), -EINVAL, "lists in it would be ignored");
+	cr_assert(strstr(why, "Permission denied"), "%s", why);
+	cr_assert_eq(chmod(place, 0700), 0);
+}
+
+// The lists.
+
+static const struct id one = { { 1 } }, two = { { 2 } };
+static struct access lists;
+
+Test(state, lists_are_empty_at_first)
+{
+	cr_assert_eq(open_state(WALL), 0);
+	cr_assert_eq(state_read_access(&s, &lists, why), 0);
+	cr_assert_not(lists.restricted);
+	cr_assert(access_permits(&lists, &one));
+	state_close(&s);
+}
+
+Test(state, lists_are_kept)
+{
+	char text[256], want[256], before[128];
+	struct stat st;
+
+	cr_assert_eq(open_state(WALL), 0);
+	cr_assert_eq(state_keep_access(&s, &one, true, why), 0);
+	cr_assert_neq(access(path_of("authorized_peers"), F_OK), 0, "allow makes no list");
+	cr_assert_neq(access(path_of("denied_peers"), F_OK), 0);
+	cr_assert_eq(state_keep_access(&s, &two, false, why), 0);
+	snprintf(want, sizeof want, "%s\n", id_format(&two).text);
+	get("denied_peers", text);
+	cr_assert_str_eq(text, want);
+	stat(path_of("denied_peers"), &st);
+	cr_assert_eq(st.st_mode & 07777, 0600);
+
+	snprintf(before, sizeof before, "# friends\n%s # two\n", id_format(&two).text);
+	put("authorized_peers", before);
+	cr_assert_eq(state_keep_access(&s, &one, true, why), 0);
+	snprintf(want, sizeof want, "%s%s\n", before, id_format(&one).text);
+	get("authorized_peers", text);
+	cr_assert_str_eq(text, want);
+	cr_assert_eq(state_read_access(&s, &lists, why), 0);
+	cr_assert(lists.restricted);
+	cr_assert(access_permits(&lists, &one));
+	cr_assert_not(access_permits(&lists, &two));
+	access_fini(&lists);
+
+	cr_assert_eq(state_keep_access(&s, &one, false, why), 0);
+	cr_assert_eq(state_keep_access(&s, &two, true, why), 0);
+	cr_assert_eq(state_read_access(&s, &lists, why), 0);
+	cr_assert_not(access_permits(&lists, &one));
+	cr_assert(access_permits(&lists, &two));
+	access_fini(&lists);
+	get("authorized_peers", text);
+	cr_assert_str_eq(text, want, "a denial leaves it alone");
+	state_close(&s);
+}
+
+static void expect_bad_list(const char *name, const char *part)
+{
+	cr_assert_lt(state_read_access(&s, &lists, why), 0, "%s", name);
+	cr_assert(strstr(why, path_of(name)), "%s", why);
+	cr_assert(strstr(why, part), "%s", why);
+	cr_assert(access_permits(&lists, &one), "empty again");
+}
+
+Test(state, bad_lists)
+{
+	cr_assert_eq(open_state(WALL), 0);
+	put("authorized_peers", "#\n\nAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
+	expect_bad_list("authorized_peers", "line 3: expected an id of 26 characters");
+	put("authorized_peers", "");
+	put("denied_peers", "x");
+	expect_bad_list("denied_peers", "line 1");
+	cr_assert_eq(chmod(path_of("denied_peers"), 0620), 0);
+	expect_bad_list("denied_peers", "run: chmod go-w ");
+	cr_assert_eq(state_keep_access(&s, &one, false, why), -EPERM);
+	cr_assert(strstr(why, "run: chmod go-w "), "%s", why);
+	cr_assert_eq(chmod(path_of("denied_peers"), 0644), 0);
+	put("denied_peers", "");
+	cr_assert_eq(state_read_access(&s, &lists, why), 0);
+	cr_assert_not(access_permits(&lists, &one), "there is a list and nobody on it");
+	access_fini(&lists);
+	cr_assert_eq(truncate(path_of("denied_peers"), ACCESS_TEXT_MAX + 1), 0);
+	expect_bad_list("denied_peers", "is longer than 1048576 bytes");
+	cr_assert_eq(unlink(path_of("denied_peers")), 0);
+	cr_assert_eq(symlink("authorized_peers", path_of("denied_peers")), 0);
+	expect_bad_list("denied_peers", "symbolic link");
+	state_close(&s);
 }
 
 Test(state, rests_of_a_crash)
 {
 	cr_assert_eq(open_state(WALL), 0);
 	state_close(&s);
-	cr_assert_eq(unlink(path_of("id")), 0);
-	put("id.new", "half");
+	cr_assert_eq(unlink(path_of("node.key")), 0);
+	put("node.key.new", "half");
 	cr_assert_eq(open_state(WALL), 0);
-	cr_assert_neq(access(path_of("id.new"), F_OK), 0);
+	cr_assert_neq(access(path_of("node.key.new"), F_OK), 0);
 	state_close(&s);
 }
 
 Test(state, read_only_means_ephemeral)
 {
-	struct id first;
+	uint8_t first[SECRET_KEY_BYTES];
 
-	if (geteuid() == 0)
-		snprintf(place, sizeof place, "/proc/smokefs"); // root may write anywhere else
-	else
-		chmod(directory, 0500);
-	int r = open_state(WALL);
-	if (geteuid() == 0 && r == -ENOENT)
-		cr_skip_test("needs an ordinary user");
-	cr_assert_eq(r, 0);
+	be_ordinary();
+	cr_assert_eq(chmod(directory, 0500), 0);
+	cr_assert_eq(open_state(WALL), 0, "%s", why);
 	cr_assert(s.ephemeral);
 	cr_assert_eq(s.directory, -1);
 	cr_assert_eq(s.incarnation, WALL / 1000);
-	first = s.id;
+	memcpy(first, s.secret, sizeof first);
+	cr_assert_eq(state_keep_incarnation(&s, 7), 0);
+	cr_assert_eq(state_keep_access(&s, &one, false, why), -EROFS);
+	cr_assert_eq(state_read_access(&s, &lists, why), 0);
 	state_close(&s);
 	cr_assert_eq(open_state(WALL), 0);
-	cr_assert_not(id_equal(&s.id, &first));
+	cr_assert_not(same_secret(s.secret, first));
 	state_close(&s);
 	chmod(directory, 0700);
+}
+
+Test(state, read_only_lists_hold)
+{
+	be_ordinary();
+	cr_assert_eq(open_state(WALL), 0, "%s", why);
+	state_close(&s);
+	put("authorized_peers", "");
+	cr_assert_eq(chmod(place, 0500), 0);
+	cr_assert_eq(open_state(WALL), 0, "%s", why);
+	cr_assert(s.ephemeral);
+	cr_assert_eq(state_read_access(&s, &lists, why), 0);
+	cr_assert_not(access_permits(&lists, &one));
+	cr_assert_eq(state_keep_access(&s, &one, true, why), -EROFS);
+	state_close(&s);
+	cr_assert_eq(chmod(place, 0700), 0);
+	access_fini(&lists);
 }
 
 Test(state, not_a_directory)
@@ -226,7 +438,7 @@ Test(state, not_a_directory)
 	close(fd);
 	snprintf(place, sizeof place, "%s/target/x", directory);
 	cr_assert_eq(open_state(WALL), -ENOTDIR);
-	cr_assert_null(culprit);
+	cr_assert(strstr(why, "Not a directory"), "%s", why);
 }
 
 Test(state, default_path)
