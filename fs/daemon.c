@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/keys.h"
 #include "fs/ready.h"
 
 #define ANSWER_TIMEOUT 10.0 // seconds, for a new mount to answer
@@ -45,16 +46,46 @@ static void run(struct daemon *d)
 	d->journal.terminal = false;
 	journal_say(&d->journal, LEVEL_INFO,
 		"start id=%s name=%s address=%s mountpoint=%s version=%s state=%s",
-		id_format(&d->state.id).text, d->options.name, address_format(&d->address).text,
-		d->mountpoint, SMOKEFS_VERSION, d->state.ephemeral ? "-" : d->state_path);
+		id_format(&d->identity->id).text, d->options.name,
+		address_format(&d->addresses[0]).text, d->mountpoint, SMOKEFS_VERSION,
+		d->state.ephemeral ? "-" : d->state_path);
 	ready_announce(d->parent);
 	d->parent = -1;
+}
+
+// All that needs privileges is done. False: it goes on with none of them or not at all.
+static bool give_up_privileges(struct daemon *d)
+{
+	int r;
+
+	harden_bound_capabilities();
+	r = user_become(&d->user);
+	if (r == 0)
+		r = harden_drop_capabilities();
+	if (r < 0) {
+		journal_say(&d->journal, LEVEL_FATAL, "cannot give up privileges%s%s: %s",
+			d->user.name ? " and become " : "", d->user.name ? d->user.name : "",
+			strerror(-r));
+		return false;
+	}
+	r = harden_confine(d->options.seccomp, d->helper.pid);
+	if (r == -ENOSYS)
+		journal_say(&d->journal, LEVEL_WARN,
+			"this kernel cannot filter system calls: running without --seccomp");
+	else if (r < 0)
+		journal_say(&d->journal, LEVEL_FATAL, "--seccomp: %s; --seccomp off goes without",
+			strerror(-r));
+	return r == 0 || r == -ENOSYS;
 }
 
 // The mount answers.
 static void run_or_wait(struct daemon *d)
 {
 	ev_timer_stop(d->loop, &d->limit);
+	if (!give_up_privileges(d)) {
+		stop(d, CODE_SYSTEM);
+		return;
+	}
 	if (!d->options.wait || node_peer_count(d->node) > 0) {
 		run(d);
 		return;
@@ -156,6 +187,18 @@ void daemon_session_flush(void *context)
 	net_flush(&d->net);
 }
 
+int daemon_keep_access(void *context, const struct id *id, bool allowed)
+{
+	struct daemon *d = context;
+	char why[KEYFILE_WHY];
+	int r = state_keep_access(&d->state, id, allowed, why);
+
+	if (r < 0)
+		journal_say(&d->journal, LEVEL_WARN, "%s: %s: only until this node stops: %s",
+			allowed ? "allow" : "deny", id_format(id).text, why);
+	return r;
+}
+
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct daemon *d = w->data;
@@ -205,6 +248,7 @@ static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 {
 	struct daemon *d = w->data;
 	journal_reopen(&d->journal);
+	keys_reload(d);
 }
 
 void daemon_live(struct daemon *d)

@@ -6,6 +6,9 @@
 #include <limits.h>
 #include <sys/types.h>
 
+#include "core/access.h"
+#include "core/identity.h"
+#include "core/keyring.h"
 #include "core/net.h"
 #include "core/node.h"
 #include "core/state.h"
@@ -13,6 +16,7 @@
 #include "fs/mount.h"
 #include "fs/options.h"
 #include "fs/session.h"
+#include "fs/user.h"
 
 enum exit_code {
 	CODE_CLEAN = 0,
@@ -30,13 +34,21 @@ struct daemon {
 	char mountpoint[PATH_MAX];
 	char state_path[PATH_MAX];
 	struct journal journal;
+	char key_path[PATH_MAX]; // of the network's key
+	uid_t owner;		 // whom this runs as, and to whom its files belong
 	struct state state;
-	struct address address;
+	struct identity *identity;
+	struct keyring keyring;
+	struct access access;
+	struct address addresses[HELLO_ADDRESSES]; // where others reach this node, the best first
+	size_t address_count;
 	struct ev_loop *loop;
 	struct net net;
 	struct node *node;
 	struct session *session;
 	struct mount_helper helper;
+	struct user user;
+	int device; // of a mount made by another process, until the session has it; or -1
 	int parent; // for ready_announce()
 	pid_t probe;
 	enum stage stage;
@@ -56,6 +68,7 @@ void daemon_live(struct daemon *d);
 void daemon_session_ready(void *context);
 void daemon_session_ended(void *context, int error);
 void daemon_session_flush(void *context);
+int daemon_keep_access(void *context, const struct id *id, bool allowed);
 // TERM, INT and HUP wait until daemon_live() can see to them: none may come between the mount and
 // whoever would unmount it.
 void daemon_hold_signals(void);

@@ -7,96 +7,99 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/listen.h"
 #include "fs/daemon.h"
+#include "fs/keys.h"
+#include "fs/path.h"
+#include "fs/place.h"
 #include "fs/ready.h"
 
 // Each step of the start says what is wrong and gives the exit code.
 
-static enum exit_code check_mountpoint(struct daemon *d)
+static enum exit_code start_user(struct daemon *d)
 {
-	const char *path = d->mountpoint;
-	struct stat st;
-	int r = mount_resolve(d->mountpoint, d->options.mountpoint);
+	const char *name = d->options.user;
+	int r = name ? user_find(&d->user, name) : 0;
 
-	if (r < 0) {
-		journal_say(&d->journal, LEVEL_FATAL, "%s: %s; create the directory first",
-			d->options.mountpoint, strerror(-r));
-		return CODE_MOUNT;
-	}
-	switch (mount_look(path)) {
-	case MOUNT_NONE:
-		break;
-	case MOUNT_DEAD:
-		r = mount_clean(path);
-		if (r == 0)
-			break;
-		journal_say(&d->journal, LEVEL_FATAL,
-			"%s: a dead mount is in the way: %s; try umount -l %s", path, strerror(-r),
-			path);
-		return CODE_MOUNT;
-	case MOUNT_LIVE:
-		journal_say(&d->journal, LEVEL_FATAL,
-			"%s: already mounted; unmount it with fusermount3 -u %s", path, path);
-		return CODE_MOUNT;
-	case MOUNT_UNKNOWN:
-		journal_say(&d->journal, LEVEL_FATAL,
-			"%s: already mounted, and its daemon does not answer; continue it, or end it "
-			"with kill -9",
-			path);
-		return CODE_MOUNT;
-	}
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	d->owner = d->user.name ? d->user.uid : geteuid();
+	if (r == 0)
 		return CODE_CLEAN;
-	journal_say(&d->journal, LEVEL_FATAL, "%s: %s; name an existing directory", path,
-		strerror(access(path, F_OK) < 0 ? errno : ENOTDIR));
-	return CODE_MOUNT;
+	journal_say(&d->journal, LEVEL_FATAL, "--user %s: %s", name,
+		r == -EPERM    ? "only root can become another user"
+		: r == -EINVAL ? "has root's number; name another user, or leave it out"
+		: r == -ENOENT ? "there is no such user; see 'getent passwd'"
+			       : strerror(-r));
+	return CODE_USAGE;
 }
 
-// Makes a path survive the way to "/".
-static int make_absolute(char out[PATH_MAX], const char *path)
+// The log has to be one that the daemon can open again as the user it will be.
+static int open_journal(struct daemon *d, enum log_target target, const char *path)
 {
-	char directory[PATH_MAX] = "";
-	int n;
+	int r = 0;
 
-	if (*path != '/' && !getcwd(directory, sizeof directory))
-		return -errno;
-	n = snprintf(out, PATH_MAX, "%s%s%s", directory, *directory ? "/" : "", path);
-	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
+	for (int made = 0; made < 2; made++) {
+		r = user_enter(&d->user);
+		if (r == 0)
+			r = journal_open(&d->journal, target, path, d->options.log_level);
+		int left = user_leave(&d->user);
+		if (left < 0)
+			return left;
+		if (r != -EACCES || !d->user.name || made || target != LOG_TO_FILE ||
+			user_make_file(&d->user, path) < 0)
+			break;
+	}
+	return r;
 }
 
 static enum exit_code start_journal(struct daemon *d)
 {
 	enum log_target target = d->options.log_target;
-	size_t n = strlen(d->mountpoint);
 	char path[PATH_MAX] = "";
 	int r = 0;
 
 	if (target == LOG_TO_AUTO)
 		target = d->options.foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG;
 	if (target == LOG_TO_FILE)
-		r = make_absolute(path, d->options.log_file);
-	if (r == 0 && strncmp(path, d->mountpoint, n) == 0 && path[n] == '/') {
+		r = path_absolute(path, d->options.log_file);
+	if (r == 0 && path_is_inside(path, d->mountpoint)) {
 		journal_say(&d->journal, LEVEL_FATAL,
 			"--log: %s: is inside of the mount point; choose another place", path);
 		return CODE_USAGE;
 	}
 	if (r == 0)
-		r = journal_open(&d->journal, target, path, d->options.log_level);
+		r = open_journal(d, target, path);
 	if (r == 0)
 		return CODE_CLEAN;
-	journal_say(&d->journal, LEVEL_FATAL, "--log: %s: %s",
-		d->options.log_file ? d->options.log_file : "syslog", strerror(-r));
+	journal_say(&d->journal, LEVEL_FATAL, "--log: %s: %s%s%s",
+		d->options.log_file ? d->options.log_file : "syslog", strerror(-r),
+		r == -EACCES && d->user.name ? " for user " : "",
+		r == -EACCES && d->user.name ? d->user.name : "");
 	return CODE_SYSTEM;
+}
+
+// As the user whose it is to be. What is not root's to give, that user may be able to make.
+static int open_state(struct daemon *d, char why[KEYFILE_WHY])
+{
+	int r = user_give_state(&d->user, d->state_path);
+
+	snprintf(why, KEYFILE_WHY, "%s: cannot be given to %s: %s", d->state_path,
+		d->options.user ? d->options.user : "", strerror(-r));
+	if (r < 0 && r != -EACCES)
+		return r;
+	r = user_enter(&d->user);
+	if (r == 0)
+		r = state_open(&d->state, d->state_path, d->owner, net_wall(), why);
+	int left = user_leave(&d->user);
+	return left < 0 ? left : r;
 }
 
 static enum exit_code start_state(struct daemon *d)
 {
-	const char *path = d->state_path, *culprit;
-	pid_t holder;
+	char why[KEYFILE_WHY];
 	int r;
 
 	if (d->options.state)
-		r = make_absolute(d->state_path, d->options.state);
+		r = path_absolute(d->state_path, d->options.state);
 	else
 		r = state_default_path(d->state_path, sizeof d->state_path, d->mountpoint);
 	if (r < 0) {
@@ -105,43 +108,73 @@ static enum exit_code start_state(struct daemon *d)
 			r == -ENOENT ? "HOME is not set" : strerror(-r));
 		return CODE_SYSTEM;
 	}
-	r = state_open(&d->state, path, net_wall(), &holder, &culprit);
+	r = open_state(d, why);
 	if (r == 0 && d->state.ephemeral)
 		journal_say(&d->journal, LEVEL_WARN,
-			"%s: cannot be written to: this node's id will not outlive this run", path);
+			"%s: cannot be written to: this node's id will not outlive this run",
+			d->state_path);
+	if (r == 0)
+		r = state_read_access(&d->state, &d->access, why);
 	if (r == 0)
 		return CODE_CLEAN;
-	if (r == -EBUSY)
-		journal_say(&d->journal, LEVEL_FATAL,
-			"%s: in use by process %d; stop it, or choose another directory with --state",
-			path, (int)holder);
-	else if (r == -EINVAL && culprit)
-		journal_say(&d->journal, LEVEL_FATAL,
-			"%s/%s: is damaged; restore it, or remove the directory to become a new node",
-			path, culprit);
-	else
-		journal_say(&d->journal, LEVEL_FATAL, "%s%s%s: %s", path, culprit ? "/" : "",
-			culprit ? culprit : "", strerror(-r));
+	journal_say(&d->journal, LEVEL_FATAL, "%s", why);
 	return CODE_SYSTEM;
+}
+
+static enum exit_code start_identity(struct daemon *d)
+{
+	d->identity = identity_new(d->state.secret);
+	explicit_bzero(d->state.secret, sizeof d->state.secret);
+	if (d->identity)
+		return CODE_CLEAN;
+	journal_say(&d->journal, LEVEL_FATAL, "the node's key: %s", strerror(ENOMEM));
+	return CODE_SYSTEM;
+}
+
+static void complain_listen(struct daemon *d, const struct address *address, int error)
+{
+	struct address_text text = address_format_host(address);
+	const char *host = address->family ? text.text : "this machine";
+
+	if (error == -EADDRINUSE)
+		journal_say(&d->journal, LEVEL_FATAL,
+			"port %u: already in use at %s; choose another with --port, or leave it out",
+			address->port, host);
+	else if (error == -EADDRNOTAVAIL)
+		journal_say(&d->journal, LEVEL_FATAL,
+			"--address %s: no interface of this machine has this address; see 'ip "
+			"address', or leave it out",
+			host);
+	else
+		journal_say(&d->journal, LEVEL_FATAL, "%s port %u: cannot listen: %s", host,
+			address->port, strerror(-error));
+}
+
+// The first seed that is an address elsewhere; family 0: there is none.
+static struct address find_remote_seed(const struct options *o)
+{
+	struct address a;
+
+	for (size_t i = 0; i < o->seed_count; i++)
+		if (address_parse_host(&a, o->seeds[i].host, o->seeds[i].port) == 0 &&
+			!address_is_loopback(&a))
+			return a;
+	return (struct address){ 0 };
 }
 
 static enum exit_code start_listening(struct daemon *d)
 {
-	int fd;
+	struct address address = d->options.address, seed = find_remote_seed(&d->options);
+	int fd = listen_open(&address);
 
-	d->address = d->options.address;
-	fd = net_listen(&d->address);
-	if (fd == -EADDRINUSE) {
-		journal_say(&d->journal, LEVEL_FATAL,
-			"port %u: already in use at %s; choose another with --port, or leave it out",
-			d->address.port, address_format_host(&d->address).text);
-		return CODE_SYSTEM;
-	}
 	if (fd < 0) {
-		journal_say(&d->journal, LEVEL_FATAL, "%s: cannot listen: %s",
-			address_format(&d->address).text, strerror(-fd));
+		complain_listen(d, &address, fd);
 		return CODE_SYSTEM;
 	}
+	d->addresses[0] = address;
+	d->address_count = 1;
+	if (address.family == 0)
+		d->address_count = listen_detect(d->addresses, HELLO_ADDRESSES, fd, &seed);
 	// Not the default loop, which would reap children that libfuse waits for.
 	d->loop = ev_loop_new(EVFLAG_AUTO);
 	if (d->loop && net_init(&d->net, d->loop, fd) == 0)
@@ -155,19 +188,31 @@ static enum exit_code start_listening(struct daemon *d)
 	return CODE_SYSTEM;
 }
 
+static int keep_incarnation(void *context, uint64_t incarnation)
+{
+	struct daemon *d = context;
+	return state_keep_incarnation(&d->state, incarnation);
+}
+
 static enum exit_code start_node(struct daemon *d)
 {
 	struct node_driver driver = net_driver(&d->net);
 	struct node_config config = {
-		.id = d->state.id,
+		.identity = d->identity,
+		.keyring = &d->keyring,
+		.access = &d->access,
 		.incarnation = d->state.incarnation,
-		.address = d->address,
+		.keep_incarnation = keep_incarnation,
+		.keep_context = d,
+		.address = d->addresses[0],
+		.other_count = (uint8_t)(d->address_count - 1),
 		.min_peers = d->options.min_peers,
 		.max_peers = d->options.max_peers,
 		.ping_timeout = d->options.ping_timeout,
 	};
 
 	memcpy(config.name, d->options.name, sizeof config.name);
+	memcpy(config.others, d->addresses + 1, sizeof config.others);
 	if (getrandom(&config.seed, sizeof config.seed, 0) == sizeof config.seed)
 		d->node = node_new(&config, &driver);
 	if (!d->node) {
@@ -183,48 +228,9 @@ static enum exit_code start_node(struct daemon *d)
 	return CODE_CLEAN;
 }
 
-static enum exit_code start_session(struct daemon *d)
-{
-	struct session_config config = {
-		.mountpoint = d->mountpoint,
-		.mount_options = *d->options.mount_options ? d->options.mount_options : NULL,
-		.debug = d->options.debug,
-		.context = d,
-		.ready = daemon_session_ready,
-		.ended = daemon_session_ended,
-		.flush = daemon_session_flush,
-	};
-	int r;
-
-	mount_helper_expect(&d->helper, d->mountpoint);
-	r = session_new(&d->session, &config, d->loop, d->node);
-
-	if (r < 0) {
-		d->session = NULL;
-		journal_say(&d->journal, LEVEL_FATAL, "%s: cannot be mounted: %s", d->mountpoint,
-			strerror(-r));
-		return CODE_MOUNT;
-	}
-	r = mount_helper_watch(&d->helper, d->mountpoint);
-	if (r < 0)
-		journal_say(&d->journal, LEVEL_WARN,
-			"%s: would stay mounted if this daemon were killed: %s", d->mountpoint,
-			strerror(-r));
-	return CODE_CLEAN;
-}
-
-static void warn_request_limit(struct daemon *d)
-{
-	if (mount_has_request_limit())
-		journal_say(&d->journal, LEVEL_WARN,
-			"%s is not 0: the kernel ends a mount whose reader waits longer than that; "
-			"set it to 0",
-			MOUNT_REQUEST_LIMIT);
-}
-
 static enum exit_code start(struct daemon *d)
 {
-	enum exit_code code = check_mountpoint(d);
+	enum exit_code code = place_check(d);
 
 	// Before this, nothing is worth a second process.
 	if (code == CODE_CLEAN && !d->options.foreground) {
@@ -236,20 +242,23 @@ static enum exit_code start(struct daemon *d)
 	}
 	daemon_hold_signals();
 	if (code == CODE_CLEAN)
+		code = start_user(d);
+	if (code == CODE_CLEAN)
 		code = start_journal(d);
 	if (code == CODE_CLEAN)
+		code = keys_start(d);
+	if (code == CODE_CLEAN)
 		code = start_state(d);
-	if (code == CODE_CLEAN && mount_helper_start(&d->helper) < 0)
-		journal_say(&d->journal, LEVEL_WARN, "fork: %s: would stay mounted if killed",
-			strerror(errno));
+	if (code == CODE_CLEAN)
+		code = start_identity(d);
+	if (code == CODE_CLEAN)
+		code = place_watch(d);
 	if (code == CODE_CLEAN)
 		code = start_listening(d);
 	if (code == CODE_CLEAN)
 		code = start_node(d);
 	if (code == CODE_CLEAN)
-		code = start_session(d);
-	if (code == CODE_CLEAN)
-		warn_request_limit(d);
+		code = place_mount(d);
 	return code;
 }
 
@@ -265,6 +274,9 @@ static void finish(struct daemon *d)
 		net_fini(&d->net);
 		ev_loop_destroy(d->loop);
 	}
+	identity_free(d->identity);
+	keyring_fini(&d->keyring);
+	access_fini(&d->access);
 	state_close(&d->state);
 	journal_close(&d->journal);
 	options_fini(&d->options);
@@ -285,13 +297,22 @@ int main(int argc, char **argv)
 		.journal = { .fd = -1, .terminal = true },
 		.parent = -1,
 		.helper = { .pipe = -1 },
+		.device = -1,
 		.state = { .directory = -1, .lock = -1 },
 	};
 
+	harden_start();
 	switch (options_parse(&d.options, argc, argv)) {
 	case OPTIONS_RUN:
+		if (d.options.foreground)
+			d.device = ready_take(READY_MOUNT);
 		ready_prepare(d.options.foreground);
 		return serve(&d);
+	case OPTIONS_SERVICE_MOUNT:
+		ready_prepare(true);
+		return place_hand_over(&d);
+	case OPTIONS_SERVICE_UNMOUNT:
+		return place_clear(&d);
 	case OPTIONS_HELP:
 		fputs(options_usage(), stdout);
 		return fflush(stdout) == 0 ? CODE_CLEAN : CODE_SYSTEM;

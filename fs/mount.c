@@ -18,11 +18,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/path.h"
+
 #define TYPE_OURS	"fuse.smokefs"
 #define LINKS_FOLLOWED	40   // as many as the kernel does
 #define PROBE_TIMEOUT	2000 // milliseconds
 #define UNMOUNT_TIMEOUT 5000 // milliseconds
-#define HELPER_TIMEOUT	1000 // milliseconds, for it to notice that it is not needed
+#define HELPER_TIMEOUT	6000 // milliseconds, for it to unmount
 #define STACK_MAX	16   // dead mounts on top of each other
 
 struct entry {
@@ -94,33 +96,6 @@ static bool is_ours(const char *path)
 	return find_entry(path, &e) == 1 && e.ours;
 }
 
-// The path, its last component not followed.
-static int resolve_parent(char out[PATH_MAX], const char *given)
-{
-	char copy[PATH_MAX], parent[PATH_MAX];
-	size_t n = strlen(given);
-	const char *base;
-	char *slash;
-
-	if (n == 0)
-		return -ENOENT;
-	if (n >= sizeof copy)
-		return -ENAMETOOLONG;
-	memcpy(copy, given, n + 1);
-	while (n > 1 && copy[n - 1] == '/')
-		copy[--n] = '\0';
-	slash = strrchr(copy, '/');
-	base = slash ? slash + 1 : copy;
-	if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
-		return realpath(copy, out) ? 0 : -errno;
-	if (slash)
-		*slash = '\0';
-	if (!realpath(!slash ? "." : *copy ? copy : "/", parent))
-		return -errno;
-	int length = snprintf(out, PATH_MAX, "%s/%s", parent[1] ? parent : "", base);
-	return length >= PATH_MAX ? -ENAMETOOLONG : 0;
-}
-
 // The target of the symbolic link at `path`, as a path that can be resolved from here. Its
 // length, or -errno: -EINVAL when it is no link.
 static int read_link(char target[PATH_MAX], const char *path)
@@ -143,7 +118,7 @@ static int read_link(char target[PATH_MAX], const char *path)
 int mount_resolve(char path[PATH_MAX], const char *given)
 {
 	char next[PATH_MAX];
-	int r = resolve_parent(path, given);
+	int r = path_resolve_parent(path, given);
 
 	for (int i = 0; r == 0 && i < LINKS_FOLLOWED; i++) {
 		// Not even a readlink: the daemon of this mount may be dead or stopped.
@@ -153,7 +128,7 @@ int mount_resolve(char path[PATH_MAX], const char *given)
 		if (r == -EINVAL)
 			return 0;
 		if (r >= 0)
-			r = resolve_parent(path, next);
+			r = path_resolve_parent(path, next);
 	}
 	return r < 0 ? r : -ELOOP;
 }
@@ -264,12 +239,27 @@ static int unmount_lazily(const char *path)
 	return errno == EPERM ? unmount_as_user(path) : -errno;
 }
 
-int mount_clean(const char *path)
+static int clean(const char *path, bool unanswered)
 {
 	int r = 0;
-	for (int i = 0; r == 0 && i < STACK_MAX && mount_look(path) == MOUNT_DEAD; i++)
+
+	for (int i = 0; r == 0 && i < STACK_MAX; i++) {
+		enum mount_state state = mount_look(path);
+		if (state != MOUNT_DEAD && !(unanswered && state == MOUNT_UNKNOWN))
+			break;
 		r = unmount_lazily(path);
+	}
 	return r;
+}
+
+int mount_clean(const char *path)
+{
+	return clean(path, false);
+}
+
+int mount_clear(const char *path)
+{
+	return clean(path, true);
 }
 
 bool mount_has_request_limit(void)
@@ -339,10 +329,10 @@ int mount_helper_start(struct mount_helper *h)
 	h->pipe = -1;
 	if (pipe2(ends, O_CLOEXEC | O_DIRECT) < 0)
 		return -errno;
-	h->pid = fork();
+	h->pid = fork_watched(&h->pidfd);
 	if (h->pid == 0)
 		helper_main(ends[0]);
-	r = h->pid < 0 ? -errno : 0;
+	r = h->pid < 0 ? (int)h->pid : 0;
 	close(ends[0]);
 	if (r < 0)
 		close(ends[1]);
@@ -361,6 +351,8 @@ static int helper_tell_path(struct mount_helper *h, const char *path, const stru
 {
 	struct watched w = { .major = e->major, .minor = e->minor };
 
+	if (h->pipe < 0)
+		return 0;
 	if (strlen(path) >= sizeof w.path)
 		return -ENAMETOOLONG;
 	snprintf(w.path, sizeof w.path, "%s", path);
@@ -396,9 +388,6 @@ void mount_helper_stop(struct mount_helper *h, const char *path)
 		helper_tell(h, &nothing);
 	close(h->pipe);
 	h->pipe = -1;
-	int pidfd = pidfd_open(h->pid, 0);
-	if (pidfd < 0)
-		return;
-	await_child(h->pid, pidfd, HELPER_TIMEOUT);
-	close(pidfd);
+	await_child(h->pid, h->pidfd, HELPER_TIMEOUT);
+	close(h->pidfd);
 }

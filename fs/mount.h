@@ -23,6 +23,9 @@ enum mount_state mount_look(const char *path);
 // Detaches every dead mount of ours at this place. 0 or -errno.
 int mount_clean(const char *path);
 
+// The same with those that do not answer, whose daemon is known to be gone. What is alive stays.
+int mount_clear(const char *path);
+
 // Does the kernel end mounts whose requests wait for long?
 #define MOUNT_REQUEST_LIMIT "/proc/sys/fs/fuse/default_request_timeout"
 bool mount_has_request_limit(void);
@@ -34,15 +37,17 @@ pid_t mount_probe(const char *path, int *pidfd);
 // The helper: sleeps until this process ends or lets it go, and then unmounts what was mounted.
 struct mount_helper {
 	pid_t pid;
-	int pipe;	       // -1: not running
+	int pipe; // -1: not running
+	int pidfd;
 	unsigned major, minor; // of the mount that it watches
 };
 
+// 0 or -errno.
 int mount_helper_start(struct mount_helper *h);
 // Before mounting: should the daemon be killed while it does so, what is left there dead goes.
 int mount_helper_expect(struct mount_helper *h, const char *path);
 // Our mount is at `path` now. 0, -ENOENT when the kernel knows no such mount, or -errno.
 int mount_helper_watch(struct mount_helper *h, const char *path);
-// The helper is to end, and is waited for, but not for long. Should the mount still be there
-// (libfuse leaves one whose connection was aborted), it is unmounted.
+// The helper is to end, and is waited for, but not for long. Should the mount still be there, it
+// unmounts it, with the rights that this process has given up.
 void mount_helper_stop(struct mount_helper *h, const char *path);

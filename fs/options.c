@@ -93,7 +93,8 @@ static int complain_unknown(struct options *o, const char *word, bool in_o)
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		if (in_o && settings[i].command_line)
 			continue;
-		suggest(word, settings[i].name, &best, &found);
+		if (!in_o || !settings[i].alias_only)
+			suggest(word, settings[i].name, &best, &found);
 		if (in_o && settings[i].alias)
 			suggest(word, settings[i].alias, &best, &found);
 	}
@@ -158,8 +159,8 @@ static const struct setting *find_setting(const char *name)
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting *s = &settings[i];
 		underscore(spelt, s->name);
-		if (!s->command_line &&
-			(strcmp(name, spelt) == 0 || (s->alias && strcmp(name, s->alias) == 0)))
+		if (!s->command_line && ((!s->alias_only && strcmp(name, spelt) == 0) ||
+						(s->alias && strcmp(name, s->alias) == 0)))
 			return s;
 	}
 	return NULL;
@@ -313,14 +314,15 @@ static int take_positionals(struct options *o, int count, char **words)
 int options_parse(struct options *o, int argc, char **argv)
 {
 	memset(o, 0, sizeof *o);
-	o->address = (struct address){ .family = 4, .bytes = { 127, 0, 0, 1 } };
 	o->min_peers = MIN_PEERS_DEFAULT;
 	o->max_peers = MAX_PEERS_DEFAULT;
 	o->ping_timeout = PING_TIMEOUT_DEFAULT;
 	o->log_level = LEVEL_INFO;
+	o->gid = (gid_t)-1;
+	o->mask = 077;
 	if (take_options(o, argc, argv) < 0)
 		return -EINVAL;
-	if (o->outcome != OPTIONS_RUN)
+	if (o->outcome == OPTIONS_HELP || o->outcome == OPTIONS_VERSION)
 		return o->outcome;
 	if (take_positionals(o, argc - optind, argv + optind) < 0)
 		return -EINVAL;
@@ -331,7 +333,12 @@ int options_parse(struct options *o, int argc, char **argv)
 			o->min_peers, o->max_peers);
 	if (!o->name[0])
 		setting_default_name(o);
-	return OPTIONS_RUN;
+	// Nobody but root could use the mount that root makes for a daemon of another user.
+	if (o->user && !has_mount_option(o, "allow_other")) {
+		add_mount_option(o, "allow_other");
+		add_mount_option(o, "default_permissions");
+	}
+	return o->outcome;
 }
 
 void options_fini(struct options *o)
@@ -345,17 +352,23 @@ const char *options_usage(void)
 	return "Usage: smokefs [options] [SEED[,SEED...]] MOUNTPOINT\n"
 	       "Joins a peer-to-peer network and mounts it. SEED is host:port, or none.\n"
 	       "\n"
-	       "  -a, --address ADDR       address to listen at, or a subnet (127.0.0.1)\n"
+	       "  -a, --address ADDR       address to listen at, or a subnet (all addresses)\n"
 	       "  -p, --port PORT          port to listen at (8495, or the next free one)\n"
 	       "  -s, --seed HOST:PORT     a node to join by; may be repeated\n"
 	       "      --min-peers N        look for more peers below this (3)\n"
 	       "      --max-peers N        keep no more peers than this; 0: no limit (5)\n"
 	       "      --ping-timeout MS    a peer silent for this long is gone (3000)\n"
 	       "      --name NAME          name of this node (the host name)\n"
-	       "      --state DIR          where this node keeps its id\n"
+	       "      --key FILE           the key of the network\n"
+	       "      --new-key            make that file: a new network\n"
+	       "      --state DIR          where this node keeps its own key\n"
 	       "      --log-level LEVEL    trace, debug, info, warn, error or fatal (info)\n"
 	       "      --log TARGET         auto, stderr, syslog or a file (auto)\n"
 	       "      --wait[=SECONDS]     return only when there is a peer\n"
+	       "      --user NAME          the user to be once the mount is there (root only)\n"
+	       "      --gid GROUP          group of the files (that of the user)\n"
+	       "      --umask MODE         what group and others may not do with them (077)\n"
+	       "      --seccomp MODE       system calls of no use: enforce (kill), log or off\n"
 	       "  -f, --foreground         stay in the foreground\n"
 	       "  -d, --debug              foreground, with a trace of every request\n"
 	       "  -o OPT[,OPT...]          the same by mount(8)'s spelling: min_peers=3,allow_other\n"

@@ -8,9 +8,16 @@
 
 #include "core/address.h"
 #include "core/limits.h"
+#include "fs/harden.h"
 #include "fs/journal.h"
 
-enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_outcome {
+	OPTIONS_RUN,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	OPTIONS_SERVICE_MOUNT,
+	OPTIONS_SERVICE_UNMOUNT,
+};
 
 #define SEEDS_MAX	 64
 #define WAIT_SECONDS_MAX 86400
@@ -23,13 +30,15 @@ struct seed {
 
 struct options {
 	const char *mountpoint; // of argv, as given
-	struct address address; // port 0: none was asked for
+	struct address address; // family 0, port 0: none was asked for
 	struct seed seeds[SEEDS_MAX];
 	size_t seed_count;
 	uint32_t min_peers;
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;
 	char name[NAME_MAX_LENGTH + 1];
+	const char *key; // NULL: the default file
+	bool new_key;
 	const char *state; // NULL: the default of the mount point
 	enum log_level log_level;
 	enum log_target log_target;
@@ -38,6 +47,10 @@ struct options {
 	uint64_t wait_time; // 0: without limit
 	bool foreground;
 	bool debug;
+	const char *user; // NULL: stay who we are
+	gid_t gid;	  // of the files; -1: that of the user
+	mode_t mask;	  // what group and others may not do with them
+	enum seccomp_mode seccomp;
 	char mount_options[256];   // for the mount, separated by commas; may be empty
 	char error[OPTIONS_ERROR]; // one sentence, after options_parse() failed
 	char *words[16];	   // values out of -o, owned

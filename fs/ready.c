@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define EXIT_INTERNAL 4
+#define LISTEN_FIRST  3 // the first descriptor that a service manager hands over
 
 void ready_prepare(bool foreground)
 {
@@ -153,24 +154,89 @@ void ready_announce(int fd)
 	ready_notify(message);
 }
 
-// sd_notify(3), the part that is needed: one datagram. A name that begins with @ is abstract.
-void ready_notify(const char *message)
+// sd_notify(3), the part that is needed: one datagram, with a descriptor or without (-1). A name
+// that begins with @ is abstract.
+static int notify(const char *message, int passed, int flags)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	size_t n = path ? strlen(path) : 0;
-	int fd;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof passed)];
+	} control = { 0 };
+	struct iovec text = { (char *)message, strlen(message) };
+	struct msghdr m = { .msg_name = &to,
+		.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n),
+		.msg_iov = &text,
+		.msg_iovlen = 1 };
+	int fd, r;
 
 	if (n < 2 || n > sizeof to.sun_path || (*path != '/' && *path != '@'))
-		return;
+		return -ENOENT;
 	memcpy(to.sun_path, path, n);
 	if (*path == '@')
 		to.sun_path[0] = '\0';
+	if (passed >= 0) {
+		control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof passed) };
+		memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
+		m.msg_control = &control;
+		m.msg_controllen = sizeof control;
+	}
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
-	sendto(fd, message, strlen(message), MSG_NOSIGNAL | MSG_DONTWAIT,
-		(const struct sockaddr *)&to,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+		return -errno;
+	r = sendmsg(fd, &m, MSG_NOSIGNAL | flags) < 0 ? -errno : 0;
 	close(fd);
+	return r;
+}
+
+void ready_notify(const char *message)
+{
+	notify(message, -1, MSG_DONTWAIT);
+}
+
+int ready_store(int fd, const char *name)
+{
+	char message[64];
+
+	snprintf(message, sizeof message, "FDSTORE=1\nFDNAME=%s", name);
+	return notify(message, fd, 0);
+}
+
+// The place of a name in a list with colons, or -1.
+static int find_name(const char *list, const char *name)
+{
+	size_t n = strlen(name), length;
+
+	for (int i = 0;; i++, list += length + 1) {
+		length = strcspn(list, ":");
+		if (length == n && memcmp(list, name, n) == 0)
+			return i;
+		if (!list[length])
+			return -1;
+	}
+}
+
+// sd_listen_fds(3): descriptors from 3 on, for the process that LISTEN_PID names.
+int ready_take(const char *name)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"),
+		   *names = getenv("LISTEN_FDNAMES");
+	char message[64];
+	int fd;
+
+	if (!pid || !count || !names || strtol(pid, NULL, 10) != getpid())
+		return -1;
+	fd = find_name(names, name);
+	if (fd < 0 || fd >= strtol(count, NULL, 10))
+		return -1;
+	fd += LISTEN_FIRST;
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return -1;
+	snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	ready_notify(message);
+	return fd;
 }

@@ -16,3 +16,13 @@ int ready_fork(void);
 void ready_announce(int fd);
 // One message to the service manager, if there is one: "READY=1", "STOPPING=1".
 void ready_notify(const char *message);
+
+// Descriptors by way of the service manager (FileDescriptorStoreMax= of its unit), from a process
+// with privileges to one without.
+#define READY_MOUNT "smokefs" // the name of a /dev/fuse whose mount is made
+// The manager keeps a copy of `fd` for the processes of this service that it starts from here on.
+// 0; -ENOENT: there is no manager; or -errno.
+int ready_store(int fd, const char *name);
+// The descriptor that the manager has handed to this process by that name, taken out of its store,
+// so that it ends with this process; -1: there is none. Once, and before anything is opened.
+int ready_take(const char *name);

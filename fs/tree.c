@@ -61,9 +61,9 @@ const struct tree_file *tree_file(fuse_ino_t nodeid)
 	return NULL;
 }
 
-void tree_init(struct tree *tree, struct node *node)
+void tree_init(struct tree *tree, struct node *node, const struct tree_owner *owner)
 {
-	*tree = (struct tree){ .node = node, .uid = getuid(), .gid = getgid() };
+	*tree = (struct tree){ .node = node, .owner = *owner };
 	clock_gettime(CLOCK_REALTIME, &tree->born);
 	tree->peers_changed = tree->born;
 }
@@ -167,6 +167,15 @@ static mode_t kind_format(enum tree_kind kind)
 	return 0;
 }
 
+static mode_t make_mode(const struct tree *tree, const struct tree_file *file)
+{
+	mode_t all = file->mode | file->mode >> 3 | file->mode >> 6;
+
+	// Those of a symbolic link do not count, and are always these.
+	return kind_format(file->kind) |
+	       (file->kind == TREE_SYMLINK ? all : all & ~tree->owner.mask);
+}
+
 int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 {
 	const struct tree_file *file = tree_file(nodeid);
@@ -178,10 +187,10 @@ int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 		return -ESTALE;
 	// A count of 1 for directories, too: it tells find(1) that subdirectories are not counted.
 	*st = (struct stat){ .st_ino = stable_part(nodeid),
-		.st_mode = kind_format(file->kind) | file->mode,
+		.st_mode = make_mode(tree, file),
 		.st_nlink = 1,
-		.st_uid = tree->uid,
-		.st_gid = tree->gid,
+		.st_uid = tree->owner.uid,
+		.st_gid = tree->owner.gid,
 		.st_blksize = may_wait(file) ? STREAM_BLOCK : OTHER_BLOCK };
 	if (file->type == TREE_PEER) {
 		// Of files only an open one is ever asked for without a lookup: it outlives the

@@ -50,21 +50,26 @@ struct tree_file {
 	enum tree_type parent;
 	const char *name; // NULL: named after a peer
 	enum tree_kind kind;
-	mode_t mode;
+	mode_t mode;							       // of the owner
 	int (*render)(struct buffer *out, const struct text_context *context); // TREE_TEXT
+};
+
+// Whose the files are. What the owner may do, group and others may, too, unless the mask says no.
+struct tree_owner {
+	uid_t uid;
+	gid_t gid;
+	mode_t mask;
 };
 
 struct tree {
 	struct node *node;
-	uid_t uid;
-	gid_t gid;
+	struct tree_owner owner;
 	struct timespec born;
 	struct timespec peers_changed;
 	uint32_t unique;
 };
 
-// The calling process is the mounting user.
-void tree_init(struct tree *tree, struct node *node);
+void tree_init(struct tree *tree, struct node *node, const struct tree_owner *owner);
 // The set of peers is another one: the time of peers/.
 void tree_touch_peers(struct tree *tree);
 

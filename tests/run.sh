@@ -20,8 +20,9 @@ as_root() {
     fi
 }
 
-packages="gcc meson ninja-build pkg-config libfuse3-dev fuse3 libev-dev libc-ares-dev uthash-dev \
-libcriterion-dev clang-format python3 mandoc procps"
+packages="gcc meson ninja-build pkg-config libfuse3-dev fuse3 libev-dev libc-ares-dev libssl-dev \
+libseccomp-dev uthash-dev libcriterion-dev clang clang-format libclang-rt-dev python3 mandoc procps \
+openssl iproute2 systemd"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||
@@ -82,6 +83,61 @@ check() { # what, command
     fi
 }
 
+# Every target for so many seconds, one on each processor. What a target found is in
+# build-fuzz/found-<target>-*, and what it has learnt in build-fuzz/corpus for the next time.
+fuzz_seconds=${SMOKEFS_FUZZ:-60}
+
+fuzz_one() { # target
+    mkdir -p "build-fuzz/corpus/$1"
+    dict=tests/fuzz/$1.dict
+    [ -f "$dict" ] && dict=-dict=$dict || dict=
+    rm -f "build-fuzz/fuzz-$1.failed" "build-fuzz/found-$1-"*
+    # shellcheck disable=SC2086
+    timeout -k 10 $((fuzz_seconds + 120)) "build-fuzz/tests/fuzz/fuzz-$1" \
+        -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="build-fuzz/found-$1-" $dict \
+        "build-fuzz/corpus/$1" "tests/fuzz/corpus/$1" >"build-fuzz/fuzz-$1.log" 2>&1 ||
+        touch "build-fuzz/fuzz-$1.failed"
+}
+
+fuzz() {
+    say "fuzz: $fuzz_seconds s a target"
+    if ! echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        clang -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null; then
+        echo "skipped: clang has no libFuzzer here"
+        skipped=$((skipped + 1))
+        return
+    fi
+    reconfigure=
+    [ -f build-fuzz/build.ninja ] && reconfigure=--reconfigure
+    # shellcheck disable=SC2086
+    CC=clang meson setup build-fuzz $reconfigure -Dfuzz=enabled -Dtests=disabled \
+        --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+    meson compile -C build-fuzz fuzz
+    running=0
+    for directory in tests/fuzz/corpus/*; do
+        fuzz_one "${directory##*/}" &
+        running=$((running + 1))
+        [ $((running % $(nproc))) = 0 ] && wait
+    done
+    wait
+    for directory in tests/fuzz/corpus/*; do
+        target=${directory##*/}
+        if [ -f "build-fuzz/fuzz-$target.failed" ]; then
+            echo "FAILED: fuzz/$target"
+            grep -v '^#' "build-fuzz/fuzz-$target.log" | tail -n 60
+            for found in "build-fuzz/found-$target-"*; do
+                [ -f "$found" ] && echo "$found" && base64 "$found" | head -n 100
+            done
+            failed=$((failed + 1))
+        else
+            sed -n "s/^Done \([0-9]*\) runs.*/fuzz\/$target: \1 inputs, nothing found/p" \
+                "build-fuzz/fuzz-$target.log"
+            passed=$((passed + 1))
+        fi
+    done
+}
+
 check "format of the sources" \
     sh -c 'git ls-files "*.c" "*.h" | xargs clang-format --dry-run --Werror'
 check "man page" mandoc -T lint -W warning docs/smokefs.1
@@ -90,6 +146,7 @@ suite release 1 --buildtype=release --werror -Dtests=enabled
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 suite sanitize 3 --buildtype=debugoptimized --werror -Dtests=enabled \
     -Db_sanitize=address,undefined -Db_lundef=false
+[ "$fuzz_seconds" = 0 ] || fuzz
 if [ -w /dev/fuse ]; then
     check "demonstration" sh docs/demo.sh
 else
