@@ -95,6 +95,12 @@ static void relay(struct node *node, const struct frame_announce *f, const struc
 	DL_FOREACH (node->links, link) {
 		if (!link_up(link) || link == from)
 			continue;
+		// Whoever floods us from several sides must not make us flood others.
+		if (from && !allowance_take(
+				    &link->told, node->now, ANNOUNCE_INTERVAL, ANNOUNCE_BURST)) {
+			node->counters.announcements_dropped++;
+			continue;
+		}
 		wire_put_sealed(&link->control, FRAME_ANNOUNCE, f->sealed.bytes,
 			f->sealed.n + SIGNATURE_BYTES);
 		link_touch(link);
@@ -182,8 +188,9 @@ static int understand(struct node *node, const struct link *from, const struct i
 // More than a network has to say: dropped, and in the end the link with it.
 static void too_much(struct link *link)
 {
-	link->node->counters.announcements_dropped++;
-	if (++link->news_dropped > ANNOUNCE_BURST)
+	struct node *node = link->node;
+	node->counters.announcements_dropped++;
+	if (!allowance_take(&link->excess, node->now, ANNOUNCE_INTERVAL, ANNOUNCE_BURST))
 		link_close(link, GOODBYE_FLOOD);
 }
 

@@ -30,7 +30,7 @@ struct batch {
 	uint32_t bytes;	   // of data
 	bool own;	   // published here
 	bool sent;	   // a link has taken it
-	bool muted;	   // from somebody who is denied: relayed, and not delivered here
+	bool denied;	   // relayed, and not delivered here
 	uint32_t *lengths; // [count], all > 0
 	uint8_t *header;   // [batch_header_bytes()], signed, with its signature; sent as it is
 	uint8_t *data;	   // [bytes]

@@ -128,6 +128,19 @@ int broadcast_append(struct node *node, struct batch *batch)
 	return 0;
 }
 
+void broadcast_enforce_access(struct node *node)
+{
+	struct source *s, *next;
+	HASH_ITER (hh, node->broadcast.sources, s, next) {
+		if (!access_denied(node->config.access, &s->key.id))
+			continue;
+		for (struct batch *b = s->oldest; b; b = b->newer)
+			b->denied = true;
+		if (s->partial)
+			s->partial->denied = true;
+	}
+}
+
 // Does anybody wait for room that is held here?
 static bool pressed(const struct node *node)
 {
@@ -365,7 +378,7 @@ static bool partial_begin(struct link *link, struct source *s, const struct fram
 	b->count = f->count;
 	b->bytes = f->bytes;
 	b->from = link->serial;
-	b->muted = access_denied(node->config.access, &s->key.id);
+	b->denied = access_denied(node->config.access, &s->key.id);
 	for (uint16_t i = 0; i < f->count; i++)
 		b->lengths[i] = wire_batch_length(f, i);
 	memcpy(b->header, f->sealed.bytes, f->sealed.n + SIGNATURE_BYTES);
@@ -480,6 +493,8 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 		bad_signature(link);
 		return 0;
 	}
+	if (judgement == SIGNING_FOREIGN && !copy)
+		node->counters.batches_foreign++;
 	if (!s && judgement == SIGNING_GOOD)
 		s = source_new(node, &key, 1);
 	struct lane *lane = s ? lane_get(link, s) : NULL;

@@ -31,6 +31,8 @@ void broadcast_fini(struct node *node);
 // A complete batch into the log and to every lane whose peer lacks it. Takes it, even on an error:
 // 0 or -ENOMEM.
 int broadcast_append(struct node *node, struct batch *batch);
+// The lists have changed: what is here of the denied is not delivered any more.
+void broadcast_enforce_access(struct node *node);
 void broadcast_tick(struct node *node);
 uint64_t broadcast_deadline(const struct node *node);
 

@@ -163,7 +163,9 @@ static void remember(struct link *link, const struct frame_hello *f)
 		link->intent = f->intent;
 		link->replaced = f->replaced;
 		memcpy(link->permit, f->permit, sizeof link->permit);
-		link->offer = f->offer;
+		// One that nobody can take up is none.
+		if (node_may_dial(&f->offer.address))
+			link->offer = f->offer;
 	}
 }
 

@@ -70,8 +70,10 @@ struct link {
 	uint64_t ping_sent;	    // of the one that is unanswered, 0: none
 	uint64_t ping_next;
 	uint64_t rtt;
-	struct allowance new_sources, news;
-	uint64_t news_dropped;
+	struct allowance new_sources;
+	struct allowance news;	 // announcements that it brings,
+	struct allowance excess; // those beyond,
+	struct allowance told;	 // and those of others that it is told
 	bool unknown_reported;	 // it has sent a frame of a type that we do not know
 	uint64_t extra_until;	 // one link too many because of this one, allowed until then
 	uint64_t rewiring_until; // somebody was asked to take our place on it

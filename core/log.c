@@ -13,15 +13,9 @@ static struct batch *log_at(const struct log *log, uint64_t index)
 	return log->ring[index & (log->capacity - 1)];
 }
 
-// Is it for every reader here?
-static bool is_news(const struct batch *b)
-{
-	return !b->own && !b->muted;
-}
-
 static bool cursor_wants(const struct cursor *c, const struct batch *b)
 {
-	return is_news(b) || (b->own && c->loopback);
+	return !b->own || c->loopback;
 }
 
 void log_init(struct log *log)
@@ -87,7 +81,7 @@ int log_append(struct log *log, struct batch *b, uint64_t now)
 	log->ring[log->head++ & (log->capacity - 1)] = b;
 	log->bytes += batch_charge(b);
 	log->distance += batch_charge(b);
-	if (is_news(b))
+	if (!b->own)
 		log->ordinal += b->count;
 	log->fresh = true;
 	if (b->holds)
@@ -160,7 +154,16 @@ static void log_cut_loose(struct log *log, struct cursor *c)
 		log->detached(log->context, c);
 }
 
-// Passes what was trimmed under the cursor, and what it does not want.
+// To the start of the next batch.
+static void cursor_pass(struct cursor *c, struct batch *b)
+{
+	c->message = 0;
+	c->index = b->index + 1;
+	if (c->gating)
+		log_unhold(c->log, b);
+}
+
+// Passes what was trimmed under the cursor, and what it does not want or may not have.
 static void cursor_settle(struct cursor *c)
 {
 	struct log *log = c->log;
@@ -178,8 +181,17 @@ static void cursor_settle(struct cursor *c)
 		if (missed && log->skipped)
 			log->skipped(log->context, c, missed);
 	}
-	while (c->index < log->head && !cursor_wants(c, log_at(log, c->index)))
-		c->index++;
+	while (c->index < log->head) {
+		struct batch *b = log_at(log, c->index);
+		if (!cursor_wants(c, b)) {
+			c->index++;
+		} else if (b->denied) {
+			c->ordinal += b->own ? 0 : b->count - c->message;
+			cursor_pass(c, b);
+		} else {
+			return;
+		}
+	}
 }
 
 void log_police(struct log *log, uint64_t now, bool pressed)
@@ -290,6 +302,8 @@ size_t cursor_peek(struct cursor *c, uint64_t now, size_t size, bool packet, str
 		b = log_at(c->log, i);
 		if (!cursor_wants(c, b))
 			continue;
+		if (b->denied)
+			break;
 		size_t n = *count < max ? whole_messages(b, 0, 0, size - total) : 0;
 		if (n)
 			iov[(*count)++] = (struct iovec){ b->data, n };
@@ -305,17 +319,14 @@ static void cursor_step(struct cursor *c, struct batch *b)
 {
 	c->offset = 0;
 	c->passed += MESSAGE_CHARGE;
-	c->ordinal += is_news(b);
+	c->ordinal += !b->own;
 	if (++c->message < b->count) {
 		// A batch that only a pin keeps has to be finished from the pin.
 		if (b->kept)
 			cursor_pin(c, NULL);
 		return;
 	}
-	c->message = 0;
-	c->index = b->index + 1;
-	if (c->gating)
-		log_unhold(c->log, b);
+	cursor_pass(c, b);
 	cursor_pin(c, NULL);
 }
 

@@ -601,6 +601,8 @@ int node_drop(struct node *node, const struct id *id)
 static void enforce_access(struct node *node)
 {
 	struct link *link;
+
+	broadcast_enforce_access(node);
 	DL_FOREACH (node->links, link)
 		if (link->proven && !access_permits(node->config.access, &link->id))
 			link_close(link, GOODBYE_DENIED);

@@ -434,6 +434,22 @@ Test(network, a_leaving_node_says_goodbye)
 	world_fini(&w);
 }
 
+// Each has said goodbye before the other's arrives: nobody waits for the other to hang up.
+Test(network, two_that_leave_at_once_do_not_wait)
+{
+	struct world w;
+	world_init(&w, 16);
+	start_all(&w, 2, 0);
+	cr_assert(world_until(&w, 5 * SECOND, gathered));
+	world_run(&w, SECOND);
+	node_stop(w.nodes[0].node);
+	node_stop(w.nodes[1].node);
+	world_run(&w, 100 * MILLISECOND);
+	cr_assert(node_stopped(w.nodes[0].node));
+	cr_assert(node_stopped(w.nodes[1].node));
+	world_fini(&w);
+}
+
 // SMOKEFS_RUNS in the environment asks for more.
 static uint64_t runs(uint64_t usual)
 {
