@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// Counts are counted again; sizes are compared with core/limits.h.
+#include "tests/fuzz/bounds.h"
+
+#include <assert.h>
+#include <utlist.h>
+
+#include "core/link.h"
+#include "core/node_inner.h"
+
+// Beyond a bound by what is in hand when it is looked at: a message of the largest size on every
+// link, and one published here.
+#define SLACK (8 * MIB)
+
+static void check_lane(const struct lane *lane)
+{
+	assert(lane->outstanding <= SOURCE_WINDOW + MESSAGE_MAX);
+	assert(lane->owed <= lane->outstanding);
+	assert(lane->credit <= SOURCE_WINDOW);
+	assert(!lane->cursor || lane->cursor->kept);
+}
+
+static void check_link(const struct link *link)
+{
+	assert(link->proven || link->state <= LINK_STATE_PROVING ||
+		link->state >= LINK_STATE_CLOSING);
+	assert(!link->proven || link->channel.open);
+	// Behind nonsense, what came with it is left.
+	assert(link->state >= LINK_STATE_CLOSING || buffer_length(&link->in) < FRAME_MAX + 4);
+	assert(buffer_length(&link->control) <= CONTROL_BYTES + MIB);
+	for (uint32_t i = 0; i < link->lane_count; i++)
+		if (link->lanes[i])
+			check_lane(link->lanes[i]);
+}
+
+static void check_links(const struct node *node)
+{
+	const struct link *link;
+	size_t count = 0, up = 0, unproven = 0;
+
+	DL_FOREACH (node->links, link) {
+		count++;
+		up += link_up(link);
+		unproven += !link->outgoing && !link->proven;
+		check_link(link);
+	}
+	assert(count == node->link_count && count <= LINKS_MAX + DIALS_MAX_ALONE);
+	assert(up == node->up_count && unproven <= UNPROVEN_MAX);
+}
+
+static void check_log(const struct log *log)
+{
+	size_t bytes = 0, held = 0;
+
+	for (uint64_t i = log->tail; i < log->head; i++) {
+		const struct batch *b = log->ring[i & (log->capacity - 1)];
+		bytes += batch_charge(b);
+		held += b->holds ? batch_charge(b) : 0;
+		assert(b->kept);
+	}
+	assert(bytes == log->bytes && held == log->held);
+	assert(bytes <= LOG_BYTES + SLACK);
+}
+
+static void check_sources(const struct node *node)
+{
+	const struct broadcast *b = &node->broadcast;
+	struct source *s, *next;
+	size_t partial = 0, hearsay = 0;
+
+	HASH_ITER (hh, b->sources, s, next) {
+		hearsay += s->hearsay;
+		partial += s->partial ? s->partial->bytes : 0;
+		assert(b->slots[s->slot] == s && s->next >= 1);
+		assert(!s->newest || batch_next(s->newest) <= s->next);
+		assert(!s->hearsay || (!s->newest && !s->partial));
+	}
+	assert(HASH_COUNT(b->sources) <= SOURCES_MAX);
+	assert(partial == b->partial_bytes && partial <= PARTIAL_BYTES);
+	assert(hearsay == b->hearsay);
+}
+
+void bounds_check(const struct node *node)
+{
+	const struct dial *dial;
+	size_t dials = 0;
+
+	check_links(node);
+	check_log(&node->log);
+	check_sources(node);
+	DL_COUNT(node->dials, dial, dials);
+	assert(dials <= 4 * DIALS_MAX_ALONE);
+	assert(node->publisher.held <= PUBLISH_WINDOW && node->publisher.unsent <= UNSENT_BYTES);
+	assert(node->view.count <= VIEW_MAX);
+	assert(HASH_COUNT(node->members.table) <= MEMBERS_MAX);
+	assert(buffer_length(&node->events.text) <= EVENTS_BYTES);
+}
