@@ -53,6 +53,12 @@ static inline const uint8_t *batch_hash(const struct batch *b, uint32_t chunk)
 // A batch to be filled, with room for `count` messages of `bytes` in all and the header; NULL when
 // memory is out.
 struct batch *batch_new(struct source *source, uint64_t first, uint32_t count, uint32_t bytes);
+// The same with room for any header, and for BATCH_ROOM bytes of BATCH_COUNT messages to begin
+// with.
+struct batch *batch_gather(struct source *source, uint64_t first);
+// The batch with room for so many bytes of data; it may lie elsewhere then. NULL: memory is out,
+// and it is as it was.
+struct batch *batch_resize(struct batch *b, uint32_t bytes);
 void batch_free(struct batch *b);
 
 static inline size_t batch_charge(const struct batch *b)

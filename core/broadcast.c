@@ -86,7 +86,7 @@ void broadcast_fini(struct node *node)
 	free(b->slots);
 }
 
-// Appends a complete batch to the log and to every lane whose peer lacks it. Takes the batch.
+// Appends a complete batch to the log and to every lane whose peer lacks it.
 int broadcast_append(struct node *node, struct batch *batch)
 {
 	struct source *s = batch->source;
@@ -110,7 +110,6 @@ int broadcast_append(struct node *node, struct batch *batch)
 		else
 			s->oldest = NULL;
 		s->next = batch->first;
-		batch_free(batch);
 		return -ENOMEM;
 	}
 	DL_FOREACH (node->links, link) {
@@ -548,6 +547,7 @@ static void batch_complete(struct link *link, struct lane *lane)
 	s->gapped = false;
 	if (broadcast_append(node, batch) < 0) {
 		// No memory to keep it: given back, and asked for again.
+		batch_free(batch);
 		lane_owe(link, lane, charge);
 		repair_pull(link, s);
 		return;

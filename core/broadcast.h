@@ -28,8 +28,8 @@ struct broadcast {
 
 int broadcast_init(struct node *node);
 void broadcast_fini(struct node *node);
-// A complete batch into the log and to every lane whose peer lacks it. Takes it, even on an error:
-// 0 or -ENOMEM.
+// A complete batch into the log and to every lane whose peer lacks it. 0 and the batch is the
+// log's, or -ENOMEM.
 int broadcast_append(struct node *node, struct batch *batch);
 // The lists have changed: what is here of the denied is not delivered any more.
 void broadcast_enforce_access(struct node *node);

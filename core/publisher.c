@@ -30,6 +30,7 @@ static int seal(struct node *node, struct batch *b)
 	return r;
 }
 
+// 0 and the batch is the log's, or -ENOMEM and it is as it was.
 static int publish_batch(struct node *node, struct batch *batch)
 {
 	struct publisher *p = &node->publisher;
@@ -37,10 +38,8 @@ static int publish_batch(struct node *node, struct batch *batch)
 	uint32_t count = batch->count;
 	int r = seal(node, batch);
 
-	if (r < 0) {
-		batch_free(batch);
+	if (r < 0)
 		return r;
-	}
 	batch->own = true;
 	p->held += charge;
 	p->unsent += charge;
@@ -58,28 +57,30 @@ static int publish_batch(struct node *node, struct batch *batch)
 int publisher_flush(struct node *node)
 {
 	struct publisher *p = &node->publisher;
-	struct batch *open = p->open;
-	if (!open)
+	if (!p->open)
 		return 0;
 	// Gathered with room to spare; what goes into the log is of its size.
-	struct batch *exact = batch_new(p->own, p->own->next, open->count, open->bytes);
-	if (!exact) {
-		p->open_until = node->now + BATCH_DELAY;
-		return -ENOMEM;
-	}
-	exact->count = open->count;
-	exact->bytes = open->bytes;
-	memcpy(exact->lengths, open->lengths, open->count * sizeof *open->lengths);
-	memcpy(exact->data, open->data, open->bytes);
-	int r = publish_batch(node, exact);
+	struct batch *fitted = batch_resize(p->open, p->open->bytes);
+	if (fitted)
+		p->open = fitted;
+	p->open->source = p->own;
+	p->open->first = p->own->next;
+	int r = publish_batch(node, p->open);
 	if (r < 0) {
 		// Its writers have been told that it is on its way: once more, later.
 		p->open_until = node->now + BATCH_DELAY;
 		return r;
 	}
 	p->open = NULL;
-	batch_free(open);
+	p->flushed = node->now;
 	return 0;
+}
+
+static void put(struct batch *batch, const void *data, size_t n)
+{
+	memcpy(batch->data + batch->bytes, data, n);
+	batch->lengths[batch->count++] = (uint32_t)n;
+	batch->bytes += (uint32_t)n;
 }
 
 static int publish_alone(struct node *node, const void *data, size_t n)
@@ -88,30 +89,56 @@ static int publish_alone(struct node *node, const void *data, size_t n)
 	struct batch *batch = batch_new(own, own->next, 1, (uint32_t)n);
 	if (!batch)
 		return -ENOMEM;
-	batch->count = 1;
-	batch->bytes = batch->lengths[0] = (uint32_t)n;
-	memcpy(batch->data, data, n);
-	return publish_batch(node, batch);
+	put(batch, data, n);
+	int r = publish_batch(node, batch);
+	if (r < 0)
+		batch_free(batch);
+	return r;
 }
 
-static bool fits_open(const struct batch *open, size_t n)
+// Room in the open batch for n more bytes. False: it has to go out first.
+static bool make_room(struct publisher *p, size_t n)
 {
-	return open->count < BATCH_COUNT && n <= BATCH_BYTES - open->bytes;
+	uint32_t room = p->open_room;
+
+	if (p->open->count == BATCH_COUNT || n > BATCH_BYTES - p->open->bytes)
+		return false;
+	if (n <= room - p->open->bytes)
+		return true;
+	// Small messages have company enough by now; large ones are worth the move, once.
+	struct batch *larger =
+		p->open->count < BATCH_COUNT / 8 ? batch_resize(p->open, BATCH_BYTES) : NULL;
+	if (!larger)
+		return false;
+	p->open = larger;
+	p->open_room = BATCH_BYTES;
+	return true;
+}
+
+// Where one batch follows another, fewer signatures are worth more than the time.
+static uint64_t gathering_time(const struct node *node)
+{
+	bool steady = node->now - node->publisher.flushed < BATCH_DELAY;
+	return steady ? BATCH_DELAY : BATCH_DELAY_FIRST;
 }
 
 static int gather(struct node *node, const void *data, size_t n)
 {
 	struct publisher *p = &node->publisher;
+	int r = p->open && !make_room(p, n) ? publisher_flush(node) : 0;
+
+	if (r < 0)
+		return r;
 	if (!p->open) {
-		p->open = batch_new(p->own, p->own->next, BATCH_COUNT, BATCH_BYTES);
-		p->open_until = node->now + BATCH_DELAY;
+		p->open = batch_gather(p->own, p->own->next);
+		p->open_room = BATCH_ROOM;
+		p->open_until = node->now + gathering_time(node);
 	}
-	struct batch *open = p->open;
-	if (!open)
+	if (!p->open)
 		return -ENOMEM;
-	memcpy(open->data + open->bytes, data, n);
-	open->lengths[open->count++] = (uint32_t)n;
-	open->bytes += (uint32_t)n;
+	if (!make_room(p, n))
+		return -ENOMEM;
+	put(p->open, data, n);
 	return 0;
 }
 
@@ -130,15 +157,15 @@ int publisher_publish(struct node *node, const void *data, size_t n)
 	if (n == 0 || n > MESSAGE_MAX)
 		return -EMSGSIZE;
 	if (!publisher_has_room(node, n)) {
+		// Nobody can join what has gathered: it need not wait.
+		publisher_flush(node);
 		p->waiting = true;
 		return -EAGAIN;
 	}
 	// A lone message leaves at once; one that follows closely waits for company.
 	bool loaded = p->open || node->now - p->published < BATCH_IDLE;
-	if (loaded && n <= BATCH_BYTES / 4) {
-		if (p->open && !fits_open(p->open, n))
-			r = publisher_flush(node);
-		r = r < 0 ? r : gather(node, data, n);
+	if (loaded && n <= BATCH_BYTES / 2) {
+		r = gather(node, data, n);
 	} else {
 		r = publisher_flush(node);
 		r = r < 0 ? r : publish_alone(node, data, n);

@@ -14,8 +14,10 @@ struct node;
 struct publisher {
 	struct source *own;
 	struct batch *open; // gathering, outside the log; its lengths and data grow
+	uint32_t open_room; // bytes
 	uint64_t open_until;
 	uint64_t published;		    // when the last message was
+	uint64_t flushed;		    // when the last open batch was
 	uint64_t held;			    // charge that links or readers hold
 	uint64_t unsent;		    // charge that no link has taken
 	bool waiting;			    // a writer was refused for lack of room

@@ -572,7 +572,7 @@ int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f)
 			return -EPROTO;
 		sum += wire_batch_length(f, i);
 	}
-	if (sum != f->bytes || f->bytes > (f->count == 1 ? MESSAGE_MAX : BATCH_BYTES))
+	if (sum != f->bytes || f->bytes > BATCH_BYTES)
 		return -EPROTO;
 	f->hashes = get_bytes(&r, (size_t)batch_chunks(f->bytes) * DIGEST_BYTES);
 	f->sealed = get_sealed(&r, p);

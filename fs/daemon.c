@@ -4,6 +4,7 @@
 #include "fs/daemon.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -253,6 +254,10 @@ static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 
 void daemon_live(struct daemon *d)
 {
+	// Batches come and go by the megabyte: taken from the kernel and given back each time, their
+	// pages cost as much as half of the copies.
+	mallopt(M_MMAP_THRESHOLD, 8 * MIB);
+	mallopt(M_TRIM_THRESHOLD, 2 * RETAIN_BYTES);
 	ev_timer_init(&d->limit, on_limit, ANSWER_TIMEOUT, 0.);
 	d->limit.data = d;
 	ev_check_init(&d->turn_begins, on_turn_begins);

@@ -736,6 +736,39 @@ def reap_except_guard():
     return 0, 0
 
 
+class Watch:
+    """What the node had before: descriptors, events, its peers."""
+
+    def __init__(self, *nodes):
+        self.nodes = nodes
+        self.before = [(len(descriptors(n.pid)), n.last(), n.peers()) for n in nodes]
+
+    def done(self, seconds=3):
+        for node, (count, _, peers) in zip(self.nodes, self.before):
+            until(lambda: len(descriptors(node.pid)) <= count, seconds * SLOWNESS,
+                  lambda: '%s: %d descriptors as before (%d)' % (
+                      node.name, count, len(descriptors(node.pid))))
+            check(peers <= node.peers(), '%s: peers were lost' % node.name)
+            node.status()
+
+    def events(self, name_, node=0, **fields):
+        return [e for e in self.nodes[node].events(name_) if e.seq > self.before[node][1] and
+                all(e.fields.get(k) == v for k, v in fields.items())]
+
+
+def idle(node, seconds=2.5):
+    """The share of a CPU that it takes when nothing happens."""
+    began, used = time.monotonic(), cpu_seconds(node.pid)
+    time.sleep(seconds)
+    return (cpu_seconds(node.pid) - used) / (time.monotonic() - began)
+
+
+def check_idle(*nodes):
+    for node in nodes:
+        share = idle(node)
+        check(share < 0.02 * SLOWNESS, '%s: %.1f %% CPU when idle' % (node.name, share * 100))
+
+
 guard = None
 cases = []
 
