@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// bench [--quick] [SMOKEFS]: two nodes and their floors, side by side, in one run.
+// bench [--quick] [SMOKEFS [PLAIN]]: two nodes, the same without cryptography, others that do such
+// work and the floors of it, side by side, in one run.
 //
 // This process makes and clears the place and waits; a second one measures. SMOKEFS is the
-// program, else $SMOKEFS, else the one beside bench.
+// program, else $SMOKEFS, else the one beside bench; PLAIN is bench-plain beside bench, or another.
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
@@ -21,27 +22,43 @@
 #define CODE_SKIP  77 // as meson counts it
 
 struct arguments {
-	const char *smokefs;
+	const char *daemons[BUILDS];
 	bool quick;
 };
 
+// A program beside this one.
+static void set_beside(char path[PATH_MAX], const char *name)
+{
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	path[n > 0 ? n : 0] = '\0';
+	dirname(path);
+	strncat(path, name, PATH_MAX - 1 - strlen(path));
+}
+
 static int parse(struct arguments *a, int argc, char **argv)
 {
-	static char beside[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", beside, sizeof beside - sizeof "/smokefs");
+	static const char *const names[BUILDS] = {
+		[BUILD_REAL] = "/smokefs",
+		[BUILD_UNSIGNED] = "/bench-unsigned",
+		[BUILD_PLAIN] = "/bench-plain",
+	};
+	static char beside[BUILDS][PATH_MAX];
+	static const enum build given[] = { BUILD_REAL, BUILD_PLAIN };
+	size_t count = 0;
 
-	a->smokefs = getenv("SMOKEFS");
-	if (!a->smokefs && n > 0) {
-		dirname(beside);
-		a->smokefs = strcat(beside, "/smokefs");
+	for (int i = 0; i < BUILDS; i++) {
+		set_beside(beside[i], names[i]);
+		a->daemons[i] = beside[i];
 	}
+	if (getenv("SMOKEFS"))
+		a->daemons[BUILD_REAL] = getenv("SMOKEFS");
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--quick") == 0)
 			a->quick = true;
-		else if (argv[i][0] == '-')
+		else if (argv[i][0] == '-' || count == sizeof given / sizeof *given)
 			return -EINVAL;
 		else
-			a->smokefs = argv[i];
+			a->daemons[given[count++]] = argv[i];
 	}
 	return 0;
 }
@@ -84,11 +101,13 @@ static int await(pid_t measuring, const struct place *place, const sigset_t *sig
 		waitid(P_PID, (id_t)measuring, &info, WEXITED | WNOHANG | WNOWAIT);
 		if (info.si_pid == measuring)
 			return info.si_code == CLD_EXITED ? info.si_status : CODE_ERROR;
-		for (int i = 0; i < PLACE_NODES; i++)
-			if (waitpid(place->nodes[i], NULL, WNOHANG) == place->nodes[i]) {
+		for (int i = 0; i < BUILDS * PLACE_NODES; i++) {
+			pid_t node = place->pairs[i / PLACE_NODES].nodes[i % PLACE_NODES];
+			if (waitpid(node, NULL, WNOHANG) == node) {
 				fprintf(stderr, "bench: a node has ended\n");
 				return CODE_ERROR;
 			}
+		}
 	}
 }
 
@@ -98,7 +117,7 @@ static int run(const struct arguments *a)
 	sigset_t signals;
 
 	block_signals(&signals);
-	int r = place_make(&place, a->smokefs), code = CODE_ERROR;
+	int r = place_make(&place, a->daemons), code = CODE_ERROR;
 	pid_t pid = r < 0 ? 0 : start_measuring(&place, a->quick, &signals);
 	if (pid > 0) {
 		code = await(pid, &place, &signals);
@@ -118,14 +137,15 @@ int main(int argc, char **argv)
 {
 	struct arguments a = { 0 };
 
-	if (parse(&a, argc, argv) < 0 || !a.smokefs) {
-		fprintf(stderr, "usage: bench [--quick] [SMOKEFS]\n");
+	if (parse(&a, argc, argv) < 0) {
+		fprintf(stderr, "usage: bench [--quick] [SMOKEFS [PLAIN]]\n");
 		return CODE_USAGE;
 	}
-	if (access(a.smokefs, X_OK) < 0) {
-		perror(a.smokefs);
-		return CODE_ERROR;
-	}
+	for (int i = 0; i < BUILDS; i++)
+		if (access(a.daemons[i], X_OK) < 0) {
+			perror(a.daemons[i]);
+			return CODE_ERROR;
+		}
 	if (access("/dev/fuse", R_OK | W_OK) < 0) {
 		perror("/dev/fuse");
 		return CODE_SKIP;

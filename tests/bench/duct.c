@@ -10,8 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/bench/place.h"
-
 #define PIPE_BYTES (1 << 20) // as much as an ordinary user may ask for
 
 const char *duct_name(enum duct_kind kind)
@@ -19,6 +17,8 @@ const char *duct_name(enum duct_kind kind)
 	static const char *const names[DUCT_KINDS] = {
 		[DUCT_BROADCAST] = "smokefs broadcast, node to node",
 		[DUCT_STREAM] = "smokefs direct stream, node to node",
+		[DUCT_SOCAT] = "socat with OpenSSL",
+		[DUCT_SSH] = "ssh",
 		[DUCT_WAKE] = "FUSE wake: write and blocked read of one no-op mount",
 		[DUCT_NOOP] = "no-op FUSE write",
 		[DUCT_TCP] = "TCP on loopback",
@@ -77,13 +77,22 @@ static int open_tcp(struct duct *duct)
 	return r;
 }
 
-static int open_kind(struct duct *duct, enum duct_kind kind, const struct place *place)
+static int open_kind(
+	struct duct *duct, enum duct_kind kind, enum build build, const struct place *place)
 {
+	const struct pair *pair = &place->pairs[build];
+
 	switch (kind) {
 	case DUCT_BROADCAST:
-		return open_files(duct, place->broadcast[0], place->broadcast[1]);
+		return open_files(duct, pair->broadcast[0], pair->broadcast[1]);
 	case DUCT_STREAM:
-		return open_files(duct, place->stream[0], place->stream[1]);
+		return open_files(duct, pair->stream[0], pair->stream[1]);
+	case DUCT_SOCAT:
+		return rival_start_socat(
+			&duct->rival, place->directory, &duct->reader, &duct->writer);
+	case DUCT_SSH:
+		return rival_start_ssh(
+			&duct->rival, place->directory, &duct->reader, &duct->writer);
 	case DUCT_WAKE:
 		return open_files(duct, place->wake, place->wake);
 	case DUCT_NOOP:
@@ -111,10 +120,10 @@ static int begin_reading(int fd)
 	return error == EAGAIN ? 0 : -error;
 }
 
-int duct_open(struct duct *duct, enum duct_kind kind, const struct place *place)
+int duct_open(struct duct *duct, enum duct_kind kind, enum build build, const struct place *place)
 {
 	*duct = (struct duct){ .reader = -1, .writer = -1 };
-	int r = open_kind(duct, kind, place);
+	int r = open_kind(duct, kind, build, place);
 	if (r == 0 && duct->reader >= 0)
 		r = begin_reading(duct->reader);
 	if (r < 0)
@@ -128,5 +137,6 @@ void duct_close(struct duct *duct)
 		close(duct->reader);
 	if (duct->writer >= 0)
 		close(duct->writer);
+	rival_stop(&duct->rival);
 	*duct = (struct duct){ .reader = -1, .writer = -1 };
 }

@@ -148,12 +148,13 @@ static pid_t spawn(struct job *job, void (*work)(struct job *job))
 	_exit(EXIT_SUCCESS);
 }
 
-// Waits for all children. -EIO when one of them failed; then the others are ended.
+// Waits for all children of our group: those of rivals have others. -EIO when one of them failed;
+// then the others are ended.
 static int await(const pid_t pids[2])
 {
 	int status, r = 0;
 
-	while (wait(&status) > 0) {
+	while (waitpid(0, &status, 0) > 0) {
 		if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
 			continue;
 		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)

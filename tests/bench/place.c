@@ -22,16 +22,39 @@
 #define START_TIME 10000 // milliseconds
 #define STOP_TIME  5000	 // milliseconds
 
-static const char *const subdirectories[] = { "a", "b", "floor" };
-#define SUBDIRECTORIES (sizeof subdirectories / sizeof *subdirectories)
+#define FLOOR "floor"
+
+static const char *const names[PLACE_NODES] = { "a", "b" };
+
+const char *build_name(enum build build)
+{
+	static const char *const build_names[BUILDS] = {
+		[BUILD_REAL] = "real",
+		[BUILD_UNSIGNED] = "unsigned",
+		[BUILD_PLAIN] = "plain",
+	};
+	return build_names[build];
+}
+
+// Below the directory, of a node.
+static void set_path(char path[PATH_MAX], const struct place *place, enum build build, int node,
+	const char *suffix)
+{
+	snprintf(path, PATH_MAX, "%s/%s-%s%s", place->directory, build_name(build), names[node],
+		suffix);
+}
+
+static void set_key_path(char path[PATH_MAX], const struct place *place, enum build build)
+{
+	snprintf(path, PATH_MAX, "%s/%s.key", place->directory, build_name(build));
+}
 
 static void pause_for(unsigned milliseconds)
 {
 	usleep(milliseconds * 1000);
 }
 
-// A port that nobody listens at right now.
-static int free_port(void)
+int place_free_port(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t size = sizeof a;
@@ -60,20 +83,22 @@ static pid_t fork_daemon(void)
 	return 0;
 }
 
-static pid_t start_node(const struct place *place, const char *smokefs, const char *name, int port,
-	const char *seed)
+static pid_t start_node(const struct place *place, enum build build, const char *daemon, int node,
+	int port, const char *seed)
 {
-	char ports[16], state[PATH_MAX], mountpoint[PATH_MAX];
+	char ports[16], state[PATH_MAX], mountpoint[PATH_MAX], key[PATH_MAX];
 
 	snprintf(ports, sizeof ports, "%d", port);
-	snprintf(state, sizeof state, "%s/state-%s", place->directory, name);
-	snprintf(mountpoint, sizeof mountpoint, "%s/%s", place->directory, name);
+	set_path(state, place, build, node, ".state");
+	set_path(mountpoint, place, build, node, "");
+	set_key_path(key, place, build);
 	pid_t pid = fork_daemon();
 	if (pid != 0)
 		return pid;
-	execl(smokefs, "smokefs", "-f", "--address", "127.0.0.1", "--port", ports, "--state", state,
-		"--log-level", "warn", "--name", name, seed, mountpoint, NULL);
-	perror(smokefs);
+	execl(daemon, "smokefs", "-f", "--address", "127.0.0.1", "--port", ports, "--state", state,
+		"--key", key, "--log-level", "error", "--name", names[node], seed, mountpoint,
+		NULL);
+	perror(daemon);
 	_exit(127);
 }
 
@@ -81,14 +106,48 @@ static pid_t start_floor(const struct place *place)
 {
 	char mountpoint[PATH_MAX];
 
-	snprintf(mountpoint, sizeof mountpoint, "%s/floor", place->directory);
+	snprintf(mountpoint, sizeof mountpoint, "%s/" FLOOR, place->directory);
 	pid_t pid = fork_daemon();
 	if (pid == 0)
 		_exit(noop_serve(mountpoint));
 	return pid;
 }
 
-static int make_directories(struct place *place)
+static bool await_file(const char *path)
+{
+	for (unsigned waited = 0; waited < START_TIME; waited += 10) {
+		if (access(path, F_OK) == 0)
+			return true;
+		pause_for(10);
+	}
+	fprintf(stderr, "bench: %s does not appear\n", path);
+	return false;
+}
+
+// The first node makes the network's key, which the second one needs.
+static int start_pair(struct place *place, enum build build, const char *daemon)
+{
+	struct pair *pair = &place->pairs[build];
+	char seed[32], path[PATH_MAX];
+	int port = place_free_port(), other = place_free_port();
+
+	for (int i = 0; i < PLACE_NODES; i++) {
+		set_path(path, place, build, i, "");
+		if (mkdir(path, 0700) < 0)
+			return -errno;
+	}
+	if (port < 0 || other < 0)
+		return port < 0 ? port : other;
+	snprintf(seed, sizeof seed, "127.0.0.1:%d", port);
+	pair->nodes[0] = start_node(place, build, daemon, 0, port, "none");
+	set_key_path(path, place, build);
+	if (pair->nodes[0] < 0 || !await_file(path))
+		return -ETIMEDOUT;
+	pair->nodes[1] = start_node(place, build, daemon, 1, other, seed);
+	return pair->nodes[1] < 0 ? -EAGAIN : 0;
+}
+
+static int make_directory(struct place *place)
 {
 	const char *base = getenv("TMPDIR");
 	char path[PATH_MAX];
@@ -99,30 +158,22 @@ static int make_directories(struct place *place)
 		place->directory[0] = '\0';
 		return -errno;
 	}
-	for (size_t i = 0; i < SUBDIRECTORIES; i++) {
-		snprintf(path, sizeof path, "%s/%s", place->directory, subdirectories[i]);
-		if (mkdir(path, 0700) < 0)
-			return -errno;
-	}
-	return 0;
+	snprintf(path, sizeof path, "%s/" FLOOR, place->directory);
+	return mkdir(path, 0700) < 0 ? -errno : 0;
 }
 
-int place_make(struct place *place, const char *smokefs)
+int place_make(struct place *place, const char *const daemons[BUILDS])
 {
-	char seed[32];
-
 	*place = (struct place){ 0 };
-	int r = make_directories(place);
+	int r = make_directory(place);
 	if (r < 0)
 		return r;
-	int port = free_port(), other = free_port();
-	if (port < 0 || other < 0)
-		return port < 0 ? port : other;
-	snprintf(seed, sizeof seed, "127.0.0.1:%d", port);
 	place->floor = start_floor(place);
-	place->nodes[0] = start_node(place, smokefs, "a", port, "none");
-	place->nodes[1] = start_node(place, smokefs, "b", other, seed);
-	return place->floor < 0 || place->nodes[0] < 0 || place->nodes[1] < 0 ? -EAGAIN : 0;
+	if (place->floor < 0)
+		return -EAGAIN;
+	for (int i = 0; r == 0 && i < BUILDS; i++)
+		r = start_pair(place, i, daemons[i]);
+	return r;
 }
 
 // Waits for a child of ours, and kills it when it takes too long.
@@ -165,15 +216,17 @@ bool place_clear(struct place *place)
 {
 	char path[PATH_MAX];
 
-	for (size_t i = 0; i < PLACE_NODES; i++)
-		end_daemon(place->nodes[i]);
+	for (int i = 0; i < BUILDS * PLACE_NODES; i++)
+		end_daemon(place->pairs[i / PLACE_NODES].nodes[i % PLACE_NODES]);
 	end_daemon(place->floor);
 	if (!place->directory[0])
 		return true;
-	for (size_t i = 0; i < SUBDIRECTORIES; i++) {
-		snprintf(path, sizeof path, "%s/%s", place->directory, subdirectories[i]);
+	for (int i = 0; i < BUILDS * PLACE_NODES; i++) {
+		set_path(path, place, i / PLACE_NODES, i % PLACE_NODES, "");
 		unmount(path);
 	}
+	snprintf(path, sizeof path, "%s/" FLOOR, place->directory);
+	unmount(path);
 	nftw(place->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	return access(place->directory, F_OK) < 0;
 }
@@ -191,40 +244,38 @@ static bool read_line(const char *path, char *line, size_t size)
 	return n > 0;
 }
 
-static bool await_file(const char *path)
+static int await_pair(struct place *place, enum build build)
 {
-	for (unsigned waited = 0; waited < START_TIME; waited += 10) {
-		if (access(path, F_OK) == 0)
-			return true;
-		pause_for(10);
+	struct pair *pair = &place->pairs[build];
+	char path[PATH_MAX], ids[PLACE_NODES][64], stream[160];
+
+	for (int i = 0; i < PLACE_NODES; i++) {
+		set_path(path, place, build, i, "/id");
+		if (!await_file(path) || !read_line(path, ids[i], sizeof ids[i]))
+			return -ETIMEDOUT;
+		set_path(pair->broadcast[i], place, build, i, "/broadcast");
 	}
-	fprintf(stderr, "bench: %s does not appear\n", path);
-	return false;
+	for (int i = 0; i < PLACE_NODES; i++) {
+		snprintf(stream, sizeof stream, "/peers/%s/stream", ids[!i]);
+		set_path(pair->stream[i], place, build, i, stream);
+		if (!await_file(pair->stream[i]))
+			return -ETIMEDOUT;
+	}
+	return 0;
 }
 
 int place_await(struct place *place)
 {
-	const char *const *names = subdirectories;
-	char path[PATH_MAX], ids[PLACE_NODES][64];
+	char path[PATH_MAX];
+	int r = 0;
 
-	for (int i = 0; i < PLACE_NODES; i++) {
-		snprintf(path, sizeof path, "%s/%s/id", place->directory, names[i]);
-		if (!await_file(path) || !read_line(path, ids[i], sizeof ids[i]))
-			return -ETIMEDOUT;
-		snprintf(place->broadcast[i], PATH_MAX, "%s/%s/broadcast", place->directory,
-			names[i]);
-	}
-	for (int i = 0; i < PLACE_NODES; i++) {
-		snprintf(place->stream[i], PATH_MAX, "%s/%s/peers/%s/stream", place->directory,
-			names[i], ids[!i]);
-		if (!await_file(place->stream[i]))
-			return -ETIMEDOUT;
-	}
-	snprintf(place->wake, PATH_MAX, "%s/floor/wake", place->directory);
-	snprintf(place->noop, PATH_MAX, "%s/floor/noop", place->directory);
-	snprintf(path, sizeof path, "%s/a/version", place->directory);
+	for (int i = 0; r == 0 && i < BUILDS; i++)
+		r = await_pair(place, i);
+	snprintf(place->wake, PATH_MAX, "%s/" FLOOR "/wake", place->directory);
+	snprintf(place->noop, PATH_MAX, "%s/" FLOOR "/noop", place->directory);
+	set_path(path, place, BUILD_REAL, 0, "/version");
 	read_line(path, place->version, sizeof place->version);
-	return await_file(place->wake) ? 0 : -ETIMEDOUT;
+	return r == 0 && !await_file(place->wake) ? -ETIMEDOUT : r;
 }
 
 static size_t resident(pid_t pid)
@@ -247,7 +298,7 @@ size_t place_resident(const struct place *place)
 {
 	size_t most = 0;
 	for (int i = 0; i < PLACE_NODES; i++) {
-		size_t n = resident(place->nodes[i]);
+		size_t n = resident(place->pairs[BUILD_REAL].nodes[i]);
 		most = n > most ? n : most;
 	}
 	return most;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The place of the measurements: a temporary directory with two connected nodes and the minimal
-// file system mounted in it.
+// The place of the measurements: a temporary directory with two connected nodes of each build, and
+// the minimal file system, mounted in it.
 //
 // Two processes share the work. The one that makes it, starts and ends the daemons and never
 // touches the mounts; so it cannot hang, and cleans up whatever happens. The other one uses them.
@@ -13,20 +13,37 @@
 
 #define PLACE_NODES 2
 
-struct place {
-	char directory[64];
+enum build {
+	BUILD_REAL,
+	BUILD_UNSIGNED, // nothing is signed or hashed
+	BUILD_PLAIN,	// neither that nor encrypted
+};
+
+#define BUILDS (BUILD_PLAIN + 1)
+
+// Two nodes of one build that are linked to each other.
+struct pair {
 	pid_t nodes[PLACE_NODES];
-	pid_t floor;
 	// Of use after place_await().
 	char broadcast[PLACE_NODES][PATH_MAX];
 	char stream[PLACE_NODES][PATH_MAX];
+};
+
+struct place {
+	char directory[64];
+	struct pair pairs[BUILDS];
+	pid_t floor;
+	// Of use after place_await().
 	char wake[PATH_MAX];
 	char noop[PATH_MAX];
 	char version[64];
 };
 
-// 0, or -errno and there may be something left for place_clear().
-int place_make(struct place *place, const char *smokefs);
+// A port of loopback that nobody listens at right now; or -errno.
+int place_free_port(void);
+const char *build_name(enum build build);
+// From the daemon of each build. 0, or -errno and there may be something left for place_clear().
+int place_make(struct place *place, const char *const daemons[BUILDS]);
 // Ends the daemons and removes everything. False: something is left.
 bool place_clear(struct place *place);
 
