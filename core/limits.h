@@ -14,9 +14,10 @@
 #define MESSAGE_MAX (1 * MIB - 4 * KIB)
 // Charged for each message beside its bytes, so that empty-looking messages are not free.
 #define MESSAGE_CHARGE ((size_t)128)
-// A batch gathers messages up to this, the largest one may have. A signature is checked in about
-// 110 us: with 64 KiB for each that alone would take more time than everything else.
-#define BATCH_BYTES MESSAGE_MAX
+// A batch gathers messages up to this: what a write of 1 MiB comes to, which the kernel cuts in
+// two. A signature is checked in about 110 us: with 64 KiB for each that alone would take more time
+// than everything else.
+#define BATCH_BYTES MIB
 #define BATCH_COUNT 1024
 // Room for messages that begin to gather, until there are more.
 #define BATCH_ROOM (64 * KIB)
@@ -24,9 +25,13 @@
 // and while batch follows batch.
 #define BATCH_DELAY_FIRST (1 * MILLISECOND)
 #define BATCH_DELAY	  (5 * MILLISECOND)
-// Two publishes closer than this are "under load": the second one gathers. Several times what a
-// signature costs, so that signing lone messages leaves most of the time to other things.
+// Two publishes closer than this, and than their bytes take at 64 MB/s, are "under load": the
+// second one gathers. Several times what a signature costs, so that signing lone messages leaves
+// most of the time to other things.
 #define BATCH_IDLE ((uint64_t)150)
+#define BATCH_PACE 64 // bytes for each microsecond more
+// With less room than this a batch goes out: nothing of use will join it.
+#define BATCH_LEAST (4 * KIB)
 
 // What the log keeps for those who were away: this much or this long, whichever ends first.
 #define RETAIN_BYTES (16 * MIB)

@@ -12,7 +12,7 @@
 // Hashes, header and signature of a batch whose messages are there. 0 or -ENOMEM.
 static int seal(struct node *node, struct batch *b)
 {
-	uint8_t hashes[(MESSAGE_MAX + CHUNK_BYTES - 1) / CHUNK_BYTES * DIGEST_BYTES];
+	uint8_t hashes[BATCH_BYTES / CHUNK_BYTES * DIGEST_BYTES];
 	struct stamp stamp = signing_stamp(node);
 	struct buffer header = BUFFER_INIT;
 	int r = 0;
@@ -139,6 +139,9 @@ static int gather(struct node *node, const void *data, size_t n)
 	if (!make_room(p, n))
 		return -ENOMEM;
 	put(p->open, data, n);
+	// Taken, whether it goes out now or, for lack of memory, later.
+	if (BATCH_BYTES - p->open->bytes < BATCH_LEAST)
+		publisher_flush(node);
 	return 0;
 }
 
@@ -163,15 +166,14 @@ int publisher_publish(struct node *node, const void *data, size_t n)
 		return -EAGAIN;
 	}
 	// A lone message leaves at once; one that follows closely waits for company.
-	bool loaded = p->open || node->now - p->published < BATCH_IDLE;
-	if (loaded && n <= BATCH_BYTES / 2) {
+	uint64_t pace = BATCH_IDLE + (p->published_bytes + n) / BATCH_PACE;
+	if (p->open || node->now - p->published < pace)
 		r = gather(node, data, n);
-	} else {
-		r = publisher_flush(node);
-		r = r < 0 ? r : publish_alone(node, data, n);
-	}
+	else
+		r = publish_alone(node, data, n);
 	if (r == 0) {
 		p->published = node->now;
+		p->published_bytes = n;
 		p->waiting = false;
 	}
 	return r;

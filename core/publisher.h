@@ -17,6 +17,7 @@ struct publisher {
 	uint32_t open_room; // bytes
 	uint64_t open_until;
 	uint64_t published;		    // when the last message was
+	size_t published_bytes;		    // and how long it was
 	uint64_t flushed;		    // when the last open batch was
 	uint64_t held;			    // charge that links or readers hold
 	uint64_t unsent;		    // charge that no link has taken

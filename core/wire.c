@@ -568,7 +568,7 @@ int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f)
 		return -EPROTO;
 	for (uint16_t i = 0; i < f->count; i++) {
 		// The kernel never sends an empty write, hence nobody publishes one.
-		if (wire_batch_length(f, i) == 0)
+		if (wire_batch_length(f, i) == 0 || wire_batch_length(f, i) > MESSAGE_MAX)
 			return -EPROTO;
 		sum += wire_batch_length(f, i);
 	}

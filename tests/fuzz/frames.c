@@ -103,7 +103,7 @@ static void put_batch(struct buffer *b, const struct frame_batch *f)
 	uint32_t lengths[BATCH_COUNT];
 	uint64_t sum = 0;
 
-	assert(f->count > 0 && f->count <= BATCH_COUNT && f->bytes <= MESSAGE_MAX);
+	assert(f->count > 0 && f->count <= BATCH_COUNT && f->bytes <= BATCH_BYTES);
 	for (uint16_t i = 0; i < f->count; i++)
 		sum += lengths[i] = wire_batch_length(f, i);
 	assert(sum == f->bytes);

@@ -511,7 +511,9 @@ Test(wire, batch_comes_back)
 		ones[i] = 1;
 	cr_expect_eq(rebatch(1, 6, 3, (uint32_t[]){ 1, 2, 3 }), 0);
 	cr_expect_eq(rebatch(1, MESSAGE_MAX, 1, (uint32_t[]){ MESSAGE_MAX }), 0);
-	cr_expect_eq(rebatch(1, BATCH_BYTES, 2, (uint32_t[]){ 1, BATCH_BYTES - 1 }), 0);
+	cr_expect_eq(
+		rebatch(1, BATCH_BYTES, 2, (uint32_t[]){ BATCH_BYTES - MESSAGE_MAX, MESSAGE_MAX }),
+		0);
 	cr_expect_eq(rebatch(1, BATCH_COUNT, BATCH_COUNT, ones), 0);
 	cr_expect_eq(rebatch(UINT64_MAX - 1, 1, 1, ones), 0);
 	cr_expect_eq(rebatch(1, CHUNK_BYTES, 1, (uint32_t[]){ CHUNK_BYTES }), 0);
@@ -616,7 +618,10 @@ Test(wire, batch_is_checked)
 	cr_expect_eq(rebatch(UINT64_MAX, 1, 1, ones), -EPROTO, "and end before they wrap");
 	cr_expect_eq(rebatch(1, BATCH_COUNT + 1, BATCH_COUNT + 1, ones), -EPROTO);
 	cr_expect_eq(rebatch(1, MESSAGE_MAX + 1, 1, (uint32_t[]){ MESSAGE_MAX + 1 }), -EPROTO);
-	cr_expect_eq(rebatch(1, BATCH_BYTES + 1, 2, (uint32_t[]){ 1, BATCH_BYTES }), -EPROTO);
+	cr_expect_eq(rebatch(1, MESSAGE_MAX + 2, 2, (uint32_t[]){ 1, MESSAGE_MAX + 1 }), -EPROTO);
+	cr_expect_eq(rebatch(1, BATCH_BYTES + 1, 2,
+			     (uint32_t[]){ BATCH_BYTES - MESSAGE_MAX + 1, MESSAGE_MAX }),
+		-EPROTO);
 }
 
 Test(wire, chunk_comes_back)

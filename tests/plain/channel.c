@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// core/channel without cryptography, for the bench only: what encryption costs is the difference.
+// core/channel without cryptography: for the bench, where what encryption costs is the difference,
+// and for whole networks in virtual time, where it is not what is tested. No product links it.
 //
 // Each end says its public key, the acceptor after the dialler as in TLS, and is believed. After
 // that bytes pass as they are, and on the way out without a copy.
