@@ -411,7 +411,7 @@ Test(outsider, answers_without_a_key)
 {
 	struct world w;
 	int64_t token;
-	const uint8_t *frame;
+	const uint8_t *frame = NULL;
 	start(&w, 7);
 	for (int i = 0; i < 4; i++) {
 		static const char *const what[] = { "reflected", "hello", "goodbye", "zero" };
@@ -447,7 +447,7 @@ Test(outsider, a_proof_of_another_session)
 {
 	struct world w;
 	int64_t token;
-	const uint8_t *frame;
+	const uint8_t *frame = NULL;
 	start(&w, 8);
 	struct world_stranger *lured = lure(&w, &token);
 	size_t n = heard_frame(lured, FRAME_PROOF, &frame);
