@@ -149,6 +149,14 @@ const struct network_key *keyring_find(const struct keyring *ring, const struct 
 	return NULL;
 }
 
+uint64_t keyring_number(const struct network_name *name)
+{
+	uint64_t number = 0;
+	for (size_t i = 0; i < NETWORK_NAME_BYTES; i++)
+		number = number << 8 | name->bytes[i];
+	return number;
+}
+
 bool keyring_knows(const struct keyring *ring, const struct network_name *name)
 {
 	for (size_t i = 0; i < ring->retired_count; i++)

@@ -45,6 +45,8 @@ int keyring_parse(struct keyring *ring, const char *text, size_t n, unsigned *li
 void keyring_replace(struct keyring *ring, struct keyring *fresh);
 // The key of that name; NULL: none that opens.
 const struct network_key *keyring_find(const struct keyring *ring, const struct network_name *name);
+// The name as a number, most significant byte first, for people to compare.
+uint64_t keyring_number(const struct network_name *name);
 // Does the name belong to this network, now or earlier in this process's life?
 bool keyring_knows(const struct keyring *ring, const struct network_name *name);
 // Overwrites all of it.

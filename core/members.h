@@ -8,6 +8,7 @@
 
 #include "core/wire.h"
 
+struct link;
 struct node;
 
 struct member {
@@ -28,6 +29,8 @@ struct members {
 
 void members_fini(struct members *m);
 void members_heard(struct node *node, const struct id *id, const struct announce_member *info);
+// Whoever is linked is a member, also when its announcement is not news.
+void members_linked(struct node *node, const struct link *link);
 void members_left(struct node *node, const struct id *id);
 // As far as this node can tell; the others are told, and the member itself may refute it.
 void members_gone(struct node *node, const struct id *id);

@@ -69,6 +69,7 @@ void node_free(struct node *node)
 	if (!node)
 		return;
 	node->stopping = true;
+	publisher_end(node);
 	while (node->dials)
 		dial_cancel(node, node->dials);
 	DL_FOREACH (node->links, link)
@@ -107,6 +108,8 @@ void node_stop(struct node *node)
 		dial_cancel(node, node->dials);
 	publisher_flush(node);
 	announce_send(node, ANNOUNCE_LEAVE, NULL, 0);
+	if (node->up_count == 0)
+		publisher_end(node);
 	NODE_EVENT(node, "stop", "peers=%zu", node->up_count);
 	take_leave(node);
 	node_reap(node);
@@ -382,6 +385,8 @@ void node_add_seed(struct node *node, const char *host, uint16_t port)
 		e = view_find_address(&node->view, &literal);
 		if (e)
 			e->self = true;
+		NODE_EVENT(node, "refused", "addr=%s dir=out reason=%s",
+			address_format(&literal).text, goodbye_name(GOODBYE_SELF));
 	}
 	node->overlay.next = 0;
 }
@@ -431,6 +436,7 @@ void node_dispatch_up(struct node *node, struct link *link)
 		link->name[0] ? event_escape(link->name).text : "-",
 		address_format(&link->address).text, link->outgoing ? "out" : "in", node->up_count);
 	node->peers_changed = true;
+	members_linked(node, link);
 	broadcast_link_up(node, link);
 	if (node->members.doubted || node->up_count == 1)
 		members_announce(node);
@@ -639,9 +645,11 @@ void node_rekey(struct node *node, struct keyring *fresh)
 {
 	struct network_name before = node->config.keyring->keys[0].name;
 	keyring_replace(node->config.keyring, fresh);
-	NODE_EVENT(node, "config", "keys=%zu", node->config.keyring->count);
+	const struct network_key *key = &node->config.keyring->keys[0];
+	NODE_EVENT(node, "config", "keys=%zu first=%016" PRIx64, node->config.keyring->count,
+		keyring_number(&key->name));
 	// What newcomers are told of us has to be signed for a network that they know.
-	if (memcmp(&before, &node->config.keyring->keys[0].name, sizeof before) != 0)
+	if (memcmp(&before, &key->name, sizeof before) != 0)
 		members_announce(node);
 	node_reap(node);
 }

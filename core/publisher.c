@@ -179,15 +179,42 @@ int publisher_publish(struct node *node, const void *data, size_t n)
 	return r;
 }
 
-void publisher_report(struct node *node)
+static void report(struct node *node, const char *reason)
 {
 	struct publisher *p = &node->publisher;
 	if (p->lost_messages == 0)
 		return;
 	node->counters.messages_lost += p->lost_messages;
-	NODE_EVENT(node, "lost", "messages=%" PRIu64 " bytes=%" PRIu64 " reason=no-peer",
-		p->lost_messages, p->lost_bytes);
+	NODE_EVENT(node, "lost", "messages=%" PRIu64 " bytes=%" PRIu64 " reason=%s",
+		p->lost_messages, p->lost_bytes, reason);
 	p->lost_messages = p->lost_bytes = 0;
+}
+
+void publisher_report(struct node *node)
+{
+	report(node, "no-peer");
+}
+
+static void give_up(struct publisher *p, const struct batch *b)
+{
+	p->lost_messages += b->count;
+	p->lost_bytes += b->bytes;
+}
+
+void publisher_end(struct node *node)
+{
+	struct publisher *p = &node->publisher;
+	struct batch *b;
+
+	publisher_report(node);
+	if (p->ended)
+		return;
+	p->ended = true;
+	for (b = p->own->newest; b && !b->sent; b = b->older)
+		give_up(p, b);
+	if (p->open)
+		give_up(p, p->open);
+	report(node, "shutdown");
 }
 
 uint64_t publisher_frontier(const struct node *node, const struct source *s)

@@ -22,6 +22,7 @@ struct publisher {
 	uint64_t held;			    // charge that links or readers hold
 	uint64_t unsent;		    // charge that no link has taken
 	bool waiting;			    // a writer was refused for lack of room
+	bool ended;			    // what nobody will take has been reported
 	uint64_t lost_messages, lost_bytes; // unsent and trimmed, not yet reported
 };
 
@@ -34,5 +35,7 @@ int publisher_flush(struct node *node);
 void publisher_sent(struct node *node, struct batch *b);
 // Logs what was trimmed unsent since the last call.
 void publisher_report(struct node *node);
+// The node ends: logs what nobody has taken.
+void publisher_end(struct node *node);
 // Where a peer that does not know the source shall start: our own, at what nobody has taken yet.
 uint64_t publisher_frontier(const struct node *node, const struct source *s);

@@ -446,6 +446,18 @@ Test(network, a_leaving_node_says_goodbye)
 	world_fini(&w);
 }
 
+Test(network, what_nobody_took_is_said_at_the_end)
+{
+	struct world w;
+	world_init(&w, 18);
+	world_start(&w, 0);
+	for (int i = 0; i < 3; i++)
+		cr_assert(world_publish(&w, 0, 100));
+	node_stop(w.nodes[0].node);
+	cr_expect_eq(world_events_with(&w, 0, "lost", "messages=3 bytes=300 reason=shutdown"), 1);
+	world_fini(&w);
+}
+
 // Each has said goodbye before the other's arrives: nobody waits for the other to hang up.
 Test(network, two_that_leave_at_once_do_not_wait)
 {

@@ -355,6 +355,8 @@ static void clash(uint64_t seed, bool direct, uint64_t incarnation)
 	world_run(&w, 60 * SECOND);
 	cr_expect_eq(world_events(&w, left, "clash"), 0);
 	cr_expect(world_linked(&w, 0, left) || world_linked(&w, 3, left));
+	cr_expect_eq(node_member_count(w.nodes[left].node), 3, "seed %d: the one that is left: %zu",
+		(int)seed, node_member_count(w.nodes[left].node));
 	for (int i = 0; i <= 3; i += 3)
 		cr_expect_eq(node_member_count(w.nodes[i].node), 3, "seed %d: %d of %zu", (int)seed,
 			i, node_member_count(w.nodes[i].node));
