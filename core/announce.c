@@ -62,7 +62,31 @@ uint64_t announce_incarnation(const struct announce *a, const struct id *id)
 	return e ? e->incarnation : 0;
 }
 
-// Keeps the envelope as the latest of its kind. 0 or -ENOSPC.
+bool announce_lease(const struct announce *a, const struct id *id, struct announce_member *m)
+{
+	const struct announce_entry *e = entry_find(a, id, ANNOUNCE_MEMBER);
+	struct frame_announce f;
+	return e && wire_get_announce(e->sealed, e->bytes, &f) == 0 &&
+	       wire_get_member(f.payload, f.bytes, m) == 0;
+}
+
+// The table is in the order of what was heard last. What is forgotten would be news again, but by
+// then it is minutes old, and round the network in less than a second.
+static void forget_oldest(struct node *node)
+{
+	struct announce *a = &node->announce;
+	struct announce_entry *e, *next;
+	HASH_ITER (hh, a->latest, e, next) {
+		if (id_equal(&e->key.origin, &node->id))
+			continue;
+		HASH_DEL(a->latest, e);
+		free(e);
+		node->counters.announcements_dropped++;
+		return;
+	}
+}
+
+// Keeps the envelope as the latest of its kind. 0 or -ENOMEM.
 static int keep(struct node *node, const struct id *origin, const struct frame_announce *f)
 {
 	struct announce *a = &node->announce;
@@ -70,10 +94,10 @@ static int keep(struct node *node, const struct id *origin, const struct frame_a
 	size_t n = f->sealed.n + SIGNATURE_BYTES;
 
 	if (!e && HASH_COUNT(a->latest) >= ENTRIES_MAX)
-		return -ENOSPC;
+		forget_oldest(node);
 	struct announce_entry *fresh = calloc(1, sizeof *fresh + n);
 	if (!fresh)
-		return -ENOSPC;
+		return -ENOMEM;
 	fresh->key.origin = *origin;
 	fresh->key.type = f->type;
 	fresh->incarnation = f->stamp.incarnation;
@@ -229,6 +253,7 @@ int announce_receive(struct node *node, struct link *from, const struct frame_an
 	}
 	if (judgement == SIGNING_FOREIGN) {
 		node->counters.announcements_dropped++;
+		link_foreign(from);
 		return 0;
 	}
 	if (id_equal(&origin, &node->id)) {

@@ -37,6 +37,8 @@ void announce_fini(struct announce *a);
 void announce_send(struct node *node, enum announcement type, const void *payload, size_t n);
 // The incarnation that a member has told of; 0: it is not known.
 uint64_t announce_incarnation(const struct announce *a, const struct id *id);
+// What a member has announced of itself; false: nothing is kept.
+bool announce_lease(const struct announce *a, const struct id *id, struct announce_member *m);
 // -EPROTO: malformed.
 int announce_receive(struct node *node, struct link *from, const struct frame_announce *f);
 // What a link that has come up should know: the members and the beacon.

@@ -473,7 +473,7 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 	struct node *node = link->node;
 	struct source_key key = { identity_of(&f->stamp.key), f->stamp.incarnation };
 	uint64_t charge = lane_header_charge(f->count);
-	enum judgement judgement = SIGNING_FOREIGN;
+	enum judgement judgement = SIGNING_UNSEEN;
 
 	if (!link->exchanged)
 		return -EPROTO;
@@ -492,8 +492,10 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 		bad_signature(link);
 		return 0;
 	}
-	if (judgement == SIGNING_FOREIGN && !copy)
+	if (judgement == SIGNING_FOREIGN) {
 		node->counters.batches_foreign++;
+		link_foreign(link);
+	}
 	if (!s && judgement == SIGNING_GOOD)
 		s = source_new(node, &key, 1);
 	struct lane *lane = s ? lane_get(link, s) : NULL;

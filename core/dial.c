@@ -3,6 +3,7 @@
 #include "core/dial.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -70,15 +71,26 @@ static void dial_free(struct node *node, struct dial *dial)
 	node->overlay.next = 0;
 }
 
+// What was dialled, a name with its port, as a value of an event.
+static struct event_text describe(const char *host, uint16_t port, const struct address *address)
+{
+	char text[HOST_MAX + sizeof ":65535"];
+
+	if (!host)
+		return event_escape(address_format(address).text);
+	snprintf(text, sizeof text, "%s:%u", host, port);
+	return event_escape(text);
+}
+
 // A seed that cannot be reached is news while there is nobody else.
 static void report_failure(struct node *node, struct dial *dial)
 {
 	struct view_entry *e = dial->entry;
 	if (!e->seed || e->self || node->up_count > 0 || dial->error == -EEXIST)
 		return;
-	struct event_text host = event_escape(e->host ? e->host : address_format(&e->address).text);
+	struct event_text to = describe(e->host, e->port, &e->address);
 	const char *error = strerrorname_np(-dial->error);
-	NODE_EVENT(node, "seed-retry", "addr=%s error=%s next_ms=%llu", host.text,
+	NODE_EVENT(node, "seed-retry", "addr=%s error=%s next_ms=%llu", to.text,
 		error ? error : "unknown",
 		(unsigned long long)((e->next_try - node->now) / MILLISECOND));
 }
@@ -90,8 +102,7 @@ static void report_command(struct node *node, struct dial *dial)
 	if (dial->error == -EACCES)
 		return;
 	const char *error = strerrorname_np(-dial->error);
-	struct event_text to =
-		event_escape(dial->host ? dial->host : address_format(&dial->addresses[0]).text);
+	struct event_text to = describe(dial->host, dial->port, &dial->addresses[0]);
 	NODE_EVENT(node, "refused", "addr=%s dir=out reason=%s by=connect", to.text,
 		error ? error : "unknown");
 }

@@ -3,6 +3,7 @@
 #include "core/handshake.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <utlist.h>
@@ -12,10 +13,15 @@
 void handshake_report(struct link *link, unsigned reason, const char *by)
 {
 	struct node *node = link->node;
+	char why[64];
+
 	node->counters.links_refused++;
-	NODE_EVENT(node, "refused", "addr=%s dir=%s reason=%s%s",
-		address_format(&link->remote).text, link->outgoing ? "out" : "in",
+	snprintf(why, sizeof why, "dir=%s reason=%s%s", link->outgoing ? "out" : "in",
 		goodbye_name(reason), by);
+	if (link->outgoing || link->proven)
+		NODE_EVENT(node, "refused", "addr=%s %s", address_format(&link->remote).text, why);
+	else
+		node_stranger(node, &link->remote, why);
 }
 
 void handshake_refuse(struct link *link, enum goodbye reason)
@@ -76,9 +82,12 @@ static int say_proof(struct link *link, const struct network_key *key)
 	const struct public_key *own = &link->node->config.identity->public_key;
 	enum role role = link->outgoing ? ROLE_DIALLER : ROLE_ACCEPTOR;
 
-	if (channel_binding(&link->channel, own, &binding) < 0 ||
-		membership_prove(key, role, &binding, f.proof) < 0)
-		return -ENOMEM;
+	int r = channel_binding(&link->channel, own, &binding);
+	if (r == 0)
+		r = membership_prove(key, role, &binding, f.proof);
+	OPENSSL_cleanse(&binding, sizeof binding);
+	if (r < 0)
+		return r;
 	wire_put_proof(&link->control, &f);
 	link_touch(link);
 	link_check(link);
@@ -102,8 +111,10 @@ static bool proves(struct link *link, const struct network_key *key, const uint8
 	struct session_binding binding;
 	const struct public_key *own = &link->node->config.identity->public_key;
 	enum role role = link->outgoing ? ROLE_ACCEPTOR : ROLE_DIALLER;
-	return channel_binding(&link->channel, own, &binding) == 0 &&
-	       membership_verify(key, role, &binding, proof);
+	bool proven = channel_binding(&link->channel, own, &binding) == 0 &&
+		      membership_verify(key, role, &binding, proof);
+	OPENSSL_cleanse(&binding, sizeof binding);
+	return proven;
 }
 
 int handshake_proof(struct link *link, const struct frame_proof *f)

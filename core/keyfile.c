@@ -67,11 +67,19 @@ static struct word quote(const char *path)
 
 static int complain_open(const struct keyfile *f, int error, char why[KEYFILE_WHY])
 {
+	struct stat st;
+
 	if (error == ELOOP)
 		return complain(
-			why, -error, "%s: is a symbolic link; name the file itself", f->path);
+			why, -error, "%s: is a symbolic link; put the file itself there", f->path);
 	if (error == ENXIO)
 		return complain(why, -error, "%s: is not a regular file", f->path);
+	if (error == EACCES && fstatat(f->directory, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return complain(why, -error, "%s: %s; let user %u into the directories above it",
+			f->path, strerror(error), (unsigned)f->owner);
+	if (error == EACCES && st.st_uid == f->owner)
+		return complain(why, -error, "%s: %s (mode %04o); run: chmod 600 %s", f->path,
+			strerror(error), st.st_mode & 07777, quote(f->path).text);
 	if (error == EACCES)
 		return complain(why, -error, "%s: %s; let user %u read it: chown %u %s", f->path,
 			strerror(error), (unsigned)f->owner, (unsigned)f->owner,
@@ -284,16 +292,22 @@ static int complain_ring(int error, const char *path, unsigned line, char why[KE
 		path, line, KEY_TEXT);
 }
 
-int keyfile_load(struct keyring *ring, const char *path, uid_t owner, char why[KEYFILE_WHY])
+int keyfile_load(
+	struct keyring *ring, const char *path, uid_t owner, unsigned *line, char why[KEYFILE_WHY])
 {
 	const struct keyfile f = { AT_FDCWD, path, path, KEYFILE_SECRET, owner };
 	char text[KEYRING_TEXT_MAX + 1];
-	unsigned line = 0;
 	ssize_t n = keyfile_read(&f, text, sizeof text, why);
-	int r = n < 0 ? (int)n : keyring_parse(ring, text, (size_t)n, &line);
 
+	*line = 0;
+	int r = n < 0 ? (int)n : keyring_parse(ring, text, (size_t)n, line);
 	explicit_bzero(text, sizeof text);
-	return n < 0 || r == 0 ? r : complain_ring(r, path, line, why);
+	if (r == -ELOOP)
+		return complain(why, r,
+			"%s: is a symbolic link; name the file itself with --key, or put a copy "
+			"there",
+			path);
+	return n < 0 || r == 0 ? r : complain_ring(r, path, *line, why);
 }
 
 #define KEY_COMMENT "# The key of a smokefs network: whoever holds it is a member.\n"

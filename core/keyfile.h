@@ -48,8 +48,9 @@ void keyfile_encode(char text[KEY_TEXT + 1], const uint8_t secret[NETWORK_KEY_BY
 // /etc. 0, -ENAMETOOLONG, or -ENOENT without a home.
 int keyfile_default_path(char *path, size_t size);
 // Reads it into an empty ring. 0; -errno with the sentence: -ENOENT there is none, -EINVAL what is
-// in it is no ring of keys.
-int keyfile_load(struct keyring *ring, const char *path, uid_t owner, char why[KEYFILE_WHY]);
+// in it is no ring of keys. *line: the line at fault (1-based), 0: none in particular.
+int keyfile_load(
+	struct keyring *ring, const char *path, uid_t owner, unsigned *line, char why[KEYFILE_WHY]);
 // Makes one with a new key at an absolute path; parents, too. It is there whole or not at all, and
 // of several who try at once one succeeds. 0; -errno with the sentence: -EEXIST there is one.
 int keyfile_create(const char *path, char why[KEYFILE_WHY]);

@@ -84,12 +84,15 @@
 #define RESOLVE_MAX	16  // addresses of one name
 
 // Links.
-#define LINKS_MAX	  1024		// all states together, of a node without a limit
-#define UNPROVEN_MAX	  64		// accepted, and membership not proven
-#define UNPROVEN_HOST_MAX 16		// of these, from one host
-#define UNPROVEN_PATIENCE (1 * SECOND)	// after that, an unproven link makes room for a newcomer
-#define HANDSHAKE_TIMEOUT (10 * SECOND) // from the connection to a link that is up
-#define DIAL_TIMEOUT	  (3 * SECOND)	// a TCP connect
+#define LINKS_MAX	  1024	       // all states together, of a node without a limit
+#define UNPROVEN_MAX	  64	       // accepted, and not yet up
+#define UNPROVEN_HOST_MAX 16	       // of these, from one host
+#define UNPROVEN_PATIENCE (1 * SECOND) // after that, an unproven link makes room for a newcomer
+// Events about strangers: so many at once, then one so often, which counts the others.
+#define STRANGER_EVENTS	  2000
+#define STRANGER_PAUSE	  (1 * SECOND)
+#define HANDSHAKE_TIMEOUT (10 * SECOND)	      // from the connection to a link that is up
+#define DIAL_TIMEOUT	  (3 * SECOND)	      // a TCP connect
 #define FAREWELL_TIME	  (500 * MILLISECOND) // to flush what was promised before closing
 // A silent peer is noticed at most this long after ping_timeout.
 #define PING_INTERVAL_MAX (500 * MILLISECOND)

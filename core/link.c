@@ -356,6 +356,15 @@ uint64_t link_tick(struct link *link)
 	return UINT64_MAX;
 }
 
+void link_foreign(struct link *link)
+{
+	if (!link->foreign_reported)
+		NODE_EVENT(link->node, "refused", "id=%s addr=%s reason=%s by=signature",
+			id_format(&link->id).text, address_format(&link->remote).text,
+			goodbye_name(GOODBYE_MEMBERSHIP));
+	link->foreign_reported = true;
+}
+
 void link_forgive(struct link *link)
 {
 	uint64_t now = link->node->now;

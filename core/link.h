@@ -71,9 +71,11 @@ struct link {
 	uint64_t ping_next;
 	uint64_t rtt;
 	struct allowance new_sources;
+	struct allowance rewires;
 	struct allowance news;	 // announcements that it brings,
 	struct allowance excess; // those beyond,
 	struct allowance told;	 // and those of others that it is told
+	bool foreign_reported;	 // it has brought something signed for another network
 	bool unknown_reported;	 // it has sent a frame of a type that we do not know
 	uint64_t extra_until;	 // one link too many because of this one, allowed until then
 	uint64_t rewiring_until; // somebody was asked to take our place on it
@@ -124,6 +126,8 @@ size_t link_output(struct link *link, const uint8_t **bytes);
 void link_sent(struct link *link, size_t n);
 // Pings, deadlines. Returns when it is due again.
 uint64_t link_tick(struct link *link);
+// It has brought something that is signed for another network: said once.
+void link_foreign(struct link *link);
 // Forgives silence: it was ours.
 void link_forgive(struct link *link);
 // Local use, or bytes on the way: not to be given up for the sake of order.

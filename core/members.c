@@ -63,11 +63,10 @@ void members_heard(struct node *node, const struct id *id, const struct announce
 
 void members_linked(struct node *node, const struct link *link)
 {
-	struct announce_member info = { .address = link->address };
-	if (members_find(&node->members, &link->id))
-		return;
-	memcpy(info.name, link->name, sizeof info.name);
-	members_heard(node, &link->id, &info);
+	struct announce_member info;
+	if (!members_find(&node->members, &link->id) &&
+		announce_lease(&node->announce, &link->id, &info))
+		members_heard(node, &link->id, &info);
 }
 
 static void leave(struct node *node, struct member *member)

@@ -29,7 +29,7 @@ struct members {
 
 void members_fini(struct members *m);
 void members_heard(struct node *node, const struct id *id, const struct announce_member *info);
-// Whoever is linked is a member, also when its announcement is not news.
+// Taken for gone, and linked: a member, although what it announced is no news.
 void members_linked(struct node *node, const struct link *link);
 void members_left(struct node *node, const struct id *id);
 // As far as this node can tell; the others are told, and the member itself may refute it.

@@ -19,8 +19,8 @@
 #include "core/endpoint.h"
 #include "core/limits.h"
 
-#define READ_BYTES   (256 * KIB) // one recv(2)
-#define TURN_BYTES   (1 * MIB) // of one socket per turn and direction, so that none starves others
+#define READ_BYTES   (64 * KIB) // one recv(2): hundreds of signatures at worst
+#define TURN_BYTES   (1 * MIB)	// of one socket per turn and direction, so that none starves others
 #define TURN_TIME    (2 * MILLISECOND) // of one socket's input, likewise: signatures take their time
 #define TURN_ACCEPTS 16
 #define TURN_LINKS   4096	// sends per flush; what is left keeps the next turn short
@@ -395,6 +395,10 @@ struct node_driver net_driver(struct net *net)
 void net_start(struct net *net, struct node *node)
 {
 	net->node = node;
+}
+
+void net_start_accepting(struct net *net)
+{
 	ev_io_start(net->loop, &net->accepting);
 }
 

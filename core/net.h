@@ -35,6 +35,8 @@ void net_fini(struct net *net);
 // The functions that node_new() wants; then net_start() with the node they serve.
 struct node_driver net_driver(struct net *net);
 void net_start(struct net *net, struct node *node);
+// Connections are taken from now on. Until then they wait in the listener's queue.
+void net_start_accepting(struct net *net);
 // No new connections; for a clean stop.
 void net_stop_listening(struct net *net);
 // Sends what the links have to say and sets the timer. Once per turn of the loop, at its end.

@@ -131,6 +131,25 @@ static void start(struct node *node)
 		node->config.name[0] ? event_escape(node->config.name).text : "-");
 }
 
+void node_stranger(struct node *node, const struct address *from, const char *why)
+{
+	if (allowance_take(&node->stranger_events, node->now, STRANGER_PAUSE, STRANGER_EVENTS)) {
+		NODE_EVENT(node, "refused", "addr=%s %s", address_format(from).text, why);
+		return;
+	}
+	if (node->strangers_unsaid++ == 0)
+		node->strangers_next = node->now + STRANGER_PAUSE;
+}
+
+static void say_strangers(struct node *node)
+{
+	if (node->strangers_unsaid == 0 || node->now < node->strangers_next)
+		return;
+	NODE_EVENT(node, "refused", "addr=- dir=in reason=more count=%" PRIu64,
+		node->strangers_unsaid);
+	node->strangers_unsaid = 0;
+}
+
 void node_clash(struct node *node, uint64_t incarnation)
 {
 	if (incarnation > node->clash_heard)
@@ -144,7 +163,7 @@ void node_clash_hint(struct node *node)
 }
 
 // From here on, this node is a new life of its id.
-static void take_incarnation(struct node *node, uint64_t incarnation)
+static void take_incarnation(struct node *node, uint64_t incarnation, bool proven)
 {
 	struct source_key key = { node->id, incarnation };
 	struct source *own = source_new(node, &key, 1);
@@ -157,9 +176,11 @@ static void take_incarnation(struct node *node, uint64_t incarnation)
 	if (r < 0)
 		NODE_EVENT(node, "config", "incarnation=%" PRIu64 " error=%s", incarnation,
 			strerrorname_np(-r));
+	// Those who know of the later life have passed over what has just been sent of this one.
+	bool unheard = proven && node->now - node->connected < PULL_TIMEOUT;
 	publisher_flush(node);
-	node->publisher.own = own;
 	node->config.incarnation = incarnation;
+	publisher_move(node, own, unheard);
 	members_announce(node);
 }
 
@@ -186,7 +207,7 @@ static void settle_clash(struct node *node)
 		node_stop(node);
 		return;
 	}
-	take_incarnation(node, next > heard ? next : heard + 1);
+	take_incarnation(node, next > heard ? next : heard + 1, proven);
 }
 
 void node_advance(struct node *node, uint64_t now, uint64_t wall)
@@ -206,6 +227,7 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 		link_tick(link);
 	if (node->clashing || node->clash_hinted)
 		settle_clash(node);
+	say_strangers(node);
 	if (node->stopping)
 		take_leave(node);
 	overlay_tick(node);
@@ -242,6 +264,8 @@ uint64_t node_deadline(const struct node *node)
 	due = lower(due, node->announce.sweep);
 	if (node->clashing || node->clash_hinted)
 		return node->now;
+	if (node->strangers_unsaid)
+		due = lower(due, node->strangers_next);
 	if (node->stopping && node->now < node->stop_deadline)
 		due = lower(due, node->stop_deadline);
 	DL_FOREACH (node->links, link)
@@ -249,9 +273,12 @@ uint64_t node_deadline(const struct node *node)
 	return due;
 }
 
-static bool is_unproven(const struct link *link)
+// Accepted, and not up: a member that gets no further is no better than a stranger. But not those
+// who are on their way out.
+static bool is_pending(const struct link *link)
 {
-	return !link->outgoing && !link->proven && link->state != LINK_STATE_DEAD;
+	bool leaving = link->state == LINK_STATE_CLOSING && link->proven;
+	return !link->outgoing && !link_up(link) && !leaving && link->state != LINK_STATE_DEAD;
 }
 
 // Is there room for one more of whom nothing is known? Who has had his time makes it.
@@ -261,7 +288,7 @@ static bool room_for_stranger(struct node *node, const struct address *from)
 	size_t count = 0, of_host = 0;
 
 	DL_FOREACH (node->links, link) {
-		if (!is_unproven(link))
+		if (!is_pending(link))
 			continue;
 		count++;
 		oldest = oldest ? oldest : link;
@@ -290,8 +317,7 @@ struct link *node_accept(struct node *node, const struct address *from)
 	node_reap(node);
 	if (!link) {
 		node->counters.accepts_refused++;
-		NODE_EVENT(
-			node, "refused", "addr=%s dir=in reason=busy", address_format(from).text);
+		node_stranger(node, from, "dir=in reason=busy");
 	}
 	return link;
 }
@@ -429,9 +455,11 @@ void node_dispatch_up(struct node *node, struct link *link)
 	link->since = node->now;
 	link->since_wall = node->wall;
 	link->ping_next = node->now; // the first one measures
-	if (++node->up_count == 1)
+	if (++node->up_count == 1) {
+		node->connected = node->now;
 		NODE_EVENT(node, "connect", "id=%s addr=%s", id_format(&link->id).text,
 			address_format(&link->address).text);
+	}
 	NODE_EVENT(node, "add", "id=%s name=%s addr=%s dir=%s peers=%zu", id_format(&link->id).text,
 		link->name[0] ? event_escape(link->name).text : "-",
 		address_format(&link->address).text, link->outgoing ? "out" : "in", node->up_count);

@@ -58,7 +58,7 @@ struct node_driver {
 	X(messages_published) /* by writers here */                            \
 	X(messages_received)  /* first copies of others' messages */           \
 	X(batches_duplicate)  /* copies beyond the first */                    \
-	X(batches_foreign)    /* of another network, or of too many sources */ \
+	X(batches_foreign)    /* signed for another network */                 \
 	X(messages_lost)      /* own, trimmed before any peer took them */     \
 	X(messages_missed)    /* others', in gaps */                           \
 	X(messages_overrun)   /* skipped by readers here that were too slow */ \

@@ -37,9 +37,13 @@ struct node {
 	struct link *links;
 	size_t link_count;
 	size_t up_count;
+	uint64_t connected; // when the first link came up after there was none
 	uint32_t last_serial;
 	struct link *output; // links that may have something to send
 	bool dead_links;
+	struct allowance stranger_events;
+	uint64_t strangers_unsaid; // refusals beyond that
+	uint64_t strangers_next;   // when to say how many they were
 	uint64_t clash_heard; // an incarnation of ours that somebody else has, until it is acted on
 	bool clashing;	      // there is proof of it
 	bool clash_hinted;
@@ -66,6 +70,9 @@ struct node {
 
 #define NODE_EVENT(node, name, ...) event_emit(&(node)->events, (node)->wall, name, __VA_ARGS__)
 
+// One event about somebody who did not get in, if there have not been too many. `why` is the rest
+// of its line.
+void node_stranger(struct node *node, const struct address *from, const char *why);
 // Frees the links that have died; at the end of every call from outside.
 void node_reap(struct node *node);
 struct link *node_link_by_id(struct node *node, const struct id *id); // the one that is up

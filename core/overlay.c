@@ -204,6 +204,9 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 
 	DL_FOREACH (node->dials, dial)
 		running += dial->purpose == DIAL_REWIRE;
+	// Nobody makes us dial others all the time.
+	if (!allowance_take(&from->rewires, node->now, MERGE_INTERVAL, DIALS_MAX))
+		return;
 	if (!f->leave && overlay_room(node) == 0 && node->up_count > node->config.min_peers &&
 		!link_in_use(from)) {
 		// Asked too late: there are enough by now, and one less over there does it, too.

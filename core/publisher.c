@@ -179,6 +179,39 @@ int publisher_publish(struct node *node, const void *data, size_t n)
 	return r;
 }
 
+static struct batch *copy_of(struct source *source, const struct batch *b)
+{
+	struct batch *copy = batch_new(source, source->next, b->count, b->bytes);
+	if (!copy)
+		return NULL;
+	copy->count = b->count;
+	copy->bytes = b->bytes;
+	memcpy(copy->lengths, b->lengths, b->count * sizeof *b->lengths);
+	memcpy(copy->data, b->data, b->bytes);
+	return copy;
+}
+
+void publisher_move(struct node *node, struct source *to, bool all)
+{
+	struct publisher *p = &node->publisher;
+	struct source *from = p->own;
+
+	publisher_flush(node);
+	p->own = to;
+	for (struct batch *b = from->oldest; b; b = b->newer) {
+		if (b->sent && !all)
+			continue;
+		struct batch *copy = copy_of(to, b);
+		// What there is no memory for stays where it is, and is called lost in the end.
+		if (!copy || publish_batch(node, copy) < 0) {
+			batch_free(copy);
+			return;
+		}
+		node->counters.messages_published -= b->count; // counted before
+		publisher_sent(node, b);
+	}
+}
+
 static void report(struct node *node, const char *reason)
 {
 	struct publisher *p = &node->publisher;

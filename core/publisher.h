@@ -35,6 +35,9 @@ int publisher_flush(struct node *node);
 void publisher_sent(struct node *node, struct batch *b);
 // Logs what was trimmed unsent since the last call.
 void publisher_report(struct node *node);
+// From here on messages are of this source. What nobody has taken of the one before is published
+// anew; with `all`, what has been sent of it, too. Sources are borrowed.
+void publisher_move(struct node *node, struct source *to, bool all);
 // The node ends: logs what nobody has taken.
 void publisher_end(struct node *node);
 // Where a peer that does not know the source shall start: our own, at what nobody has taken yet.

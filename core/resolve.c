@@ -145,7 +145,8 @@ static int error_of(int status)
 	case ARES_ENOMEM:
 		return -ENOMEM;
 	}
-	return -EIO;
+	// No server, or one that cannot say.
+	return -EHOSTUNREACH;
 }
 
 static void take_address(struct query *q, const struct sockaddr *from)

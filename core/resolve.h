@@ -11,7 +11,8 @@ struct resolver;
 
 // RESOLVE_MAX addresses of one name at most.
 
-// error: 0, or -ENOENT (no such host), -ETIMEDOUT, -ENOMEM, -EIO.
+// error: 0, or -ENOENT (no such host), -ETIMEDOUT, -ENOMEM, or -EHOSTUNREACH
+// (no server answers, or none knows).
 typedef void resolve_done(
 	void *context, uint64_t tag, int error, const struct address *addresses, size_t count);
 

@@ -8,6 +8,7 @@
 struct node;
 
 enum judgement {
+	SIGNING_UNSEEN, // not looked at
 	SIGNING_GOOD,
 	SIGNING_FOREIGN, // of another network: nobody's fault who relays it
 	SIGNING_BAD,

@@ -18,8 +18,28 @@
 #define FILE_MAX   96 // bytes of the longest file but the lists, and room to see it is too long
 #define STATE_PATH (PATH_MAX + 32)
 #define NODE_KEY   "node.key"
-#define AUTHORIZED "authorized_peers"
-#define DENIED	   "denied_peers"
+#define LOCK	   "lock"
+#define COUNT	   "incarnation"
+#define ASIDE	   ".new" // a file that is being written
+
+static const char *const list_names[] = {
+	[STATE_AUTHORIZED] = "authorized_peers",
+	[STATE_DENIED] = "denied_peers",
+};
+
+bool state_has_name(const char *name)
+{
+	const char *const names[] = { LOCK, NODE_KEY, COUNT, list_names[STATE_AUTHORIZED],
+		list_names[STATE_DENIED] };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		size_t n = strlen(names[i]);
+		if (strncmp(name, names[i], n) == 0 &&
+			(name[n] == '\0' || strcmp(name + n, ASIDE) == 0))
+			return true;
+	}
+	return false;
+}
 
 static bool is_read_only(int error)
 {
@@ -31,7 +51,8 @@ static int complain(const struct state *s, const char *name, int error, char why
 {
 	if (error == -EINVAL)
 		snprintf(why, KEYFILE_WHY,
-			"%s/%s: is damaged; restore it, or remove the directory to become a new node",
+			"%s/%s: is damaged; restore it, or remove node.key and incarnation to "
+			"become a new node",
 			s->path, name);
 	else
 		snprintf(why, KEYFILE_WHY, "%s/%s: %s", s->path, name, strerror(-error));
@@ -120,7 +141,7 @@ static int write_file(int directory, const char *name, const void *text, size_t 
 	char aside[32];
 	int r;
 
-	snprintf(aside, sizeof aside, "%s.new", name);
+	snprintf(aside, sizeof aside, "%s" ASIDE, name);
 	// Left over from a crash: ours, because we hold the lock.
 	if (unlinkat(directory, aside, 0) < 0 && errno != ENOENT)
 		return -errno;
@@ -161,7 +182,7 @@ static int take_lock(struct state *s, char why[KEYFILE_WHY])
 	struct stat st;
 
 	s->lock = openat(
-		s->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+		s->directory, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (s->lock < 0)
 		return errno == ELOOP ? -EINVAL : -errno;
 	if (fstat(s->lock, &st) < 0 || !S_ISREG(st.st_mode))
@@ -254,14 +275,14 @@ static int store_incarnation(struct state *s, uint64_t incarnation)
 	char text[FILE_MAX];
 	int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)incarnation);
 
-	return write_file(s->directory, "incarnation", text, (size_t)n);
+	return write_file(s->directory, COUNT, text, (size_t)n);
 }
 
 static int advance_incarnation(struct state *s, uint64_t wall)
 {
 	char text[FILE_MAX];
 	uint64_t stored = 0;
-	int r = read_file(s->directory, "incarnation", text);
+	int r = read_file(s->directory, COUNT, text);
 
 	if (r >= 0)
 		r = parse_incarnation(text, &stored);
@@ -307,16 +328,18 @@ static int open_kept(struct state *s, uint64_t wall, char why[KEYFILE_WHY])
 	r = take_lock(s, why);
 	if (r == 0)
 		r = write_holder(s);
-	if (r == -EBUSY)
-		return r;
+	if (r == -EINVAL)
+		snprintf(why, KEYFILE_WHY, "%s/lock: is not a regular file; remove it", s->path);
+	else if (r < 0 && r != -EBUSY)
+		complain(s, LOCK, r, why);
 	if (r < 0)
-		return complain(s, "lock", r, why);
+		return r;
 	*why = '\0';
 	r = load_key(s, why);
 	if (r < 0)
 		return *why ? r : complain(s, NODE_KEY, r, why);
 	r = advance_incarnation(s, wall);
-	return r < 0 ? complain(s, "incarnation", r, why) : 0;
+	return r < 0 ? complain(s, COUNT, r, why) : 0;
 }
 
 int state_open(struct state *s, const char *path, uid_t owner, uint64_t wall, char why[KEYFILE_WHY])
@@ -354,83 +377,113 @@ void state_close(struct state *s)
 
 // The lists.
 
-typedef int parse_list(struct access *a, const char *text, size_t n, unsigned *line);
-
-// The text of a list: its length, 0 when there is none, or -errno with a sentence. `*text` is the
-// caller's to free, also then.
-static ssize_t read_list(
-	const struct state *s, const char *name, char **text, bool *exists, char why[KEYFILE_WHY])
+// Its length, -ENOENT when there is none, or -errno with a sentence. `*text` is the caller's to
+// free, in any case.
+static ssize_t load_list(
+	const struct state *s, enum state_list list, char **text, char why[KEYFILE_WHY])
 {
 	char path[STATE_PATH];
-	struct keyfile f = file_of(s, name, KEYFILE_LIST, path);
-	ssize_t n = -ENOMEM;
+	struct keyfile f = file_of(s, list_names[list], KEYFILE_LIST, path);
 
 	*text = malloc(ACCESS_TEXT_MAX + 1);
-	if (*text)
-		n = keyfile_read(&f, *text, ACCESS_TEXT_MAX + 1, why);
-	else
-		complain(s, name, -ENOMEM, why);
-	*exists = n != -ENOENT;
-	return *exists ? n : 0;
+	if (!*text)
+		return complain(s, list_names[list], -ENOMEM, why);
+	return keyfile_read(&f, *text, ACCESS_TEXT_MAX + 1, why);
 }
 
-static int read_access(const struct state *s, const char *name, parse_list *parse,
-	struct access *access, char why[KEYFILE_WHY])
+static int parse_list(
+	enum state_list list, struct access *access, const char *text, size_t n, unsigned *line)
 {
-	unsigned line = 0;
-	bool exists;
-	char *text;
-	ssize_t n = read_list(s, name, &text, &exists, why);
-	int r = n < 0 ? (int)n : exists ? parse(access, text, (size_t)n, &line) : 0;
+	switch (list) {
+	case STATE_AUTHORIZED:
+		return access_parse_authorized(access, text, n, line);
+	case STATE_DENIED:
+		return access_parse_denied(access, text, n, line);
+	}
+	return -EINVAL;
+}
 
+// Lines that say something, of a text that has been understood.
+static ssize_t count_ids(const char *text, size_t n)
+{
+	ssize_t count = 0;
+	bool begins = true;
+
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] == '\n') {
+			begins = true;
+		} else if (begins && !strchr(" \t\r", text[i])) {
+			begins = false;
+			count += text[i] != '#';
+		}
+	}
+	return count;
+}
+
+const char *state_list_name(enum state_list list)
+{
+	return list_names[list];
+}
+
+ssize_t state_read_list(const struct state *s, enum state_list list, struct access *access,
+	unsigned *line, char why[KEYFILE_WHY])
+{
+	char *text = NULL;
+	ssize_t n = s->directory < 0 ? -ENOENT : load_list(s, list, &text, why);
+	int r = 0;
+
+	*line = 0;
+	if (n >= 0)
+		r = parse_list(list, access, text, (size_t)n, line);
+	if (r == 0 && n >= 0)
+		n = count_ids(text, (size_t)n);
 	free(text);
-	if (n < 0 || r == 0)
-		return r;
 	if (r == -EINVAL)
 		snprintf(why, KEYFILE_WHY,
 			"%s/%s: line %u: expected an id of %d characters, or a comment, which begins with #",
-			s->path, name, line, ID_TEXT);
+			s->path, list_names[list], *line, ID_TEXT);
 	else if (r == -ENOSPC)
-		snprintf(why, KEYFILE_WHY, "%s/%s: line %u: more than %d ids", s->path, name, line,
-			ACCESS_MAX);
-	else
-		complain(s, name, r, why);
-	return r;
+		snprintf(why, KEYFILE_WHY, "%s/%s: line %u: more than %d ids", s->path,
+			list_names[list], *line, ACCESS_MAX);
+	else if (r < 0)
+		complain(s, list_names[list], r, why);
+	return r < 0 ? r : n;
 }
 
 int state_read_access(const struct state *s, struct access *access, char why[KEYFILE_WHY])
 {
-	int r = 0;
+	unsigned line;
+	ssize_t r = state_read_list(s, STATE_AUTHORIZED, access, &line, why);
 
-	if (s->directory < 0)
+	if (r >= 0 || r == -ENOENT)
+		r = state_read_list(s, STATE_DENIED, access, &line, why);
+	if (r >= 0 || r == -ENOENT)
 		return 0;
-	r = read_access(s, AUTHORIZED, access_parse_authorized, access, why);
-	if (r == 0)
-		r = read_access(s, DENIED, access_parse_denied, access, why);
-	if (r < 0)
-		access_fini(access);
-	return r;
+	access_fini(access);
+	return (int)r;
 }
 
 // Puts an id on a list or takes it off. A list that does not exist is only made when `make`.
-static int edit_list(struct state *s, const char *name, const struct id *id, bool listed, bool make,
-	char why[KEYFILE_WHY])
+static int edit_list(struct state *s, enum state_list list, const struct id *id, bool listed,
+	bool make, char why[KEYFILE_WHY])
 {
 	struct buffer out = BUFFER_INIT;
-	bool exists;
 	char *text;
-	ssize_t n = read_list(s, name, &text, &exists, why);
-	int r = n < 0 ? (int)n : 0;
+	ssize_t n = load_list(s, list, &text, why);
+	bool exists = n != -ENOENT;
+	int r = exists && n < 0 ? (int)n : 0;
 
 	if (r < 0 || (!exists && !make))
 		goto out;
+	n = exists ? n : 0;
 	r = access_edit(&out, text, (size_t)n, id, listed);
 	if (r == 0 && buffer_length(&out) > ACCESS_TEXT_MAX)
 		r = -ENOSPC;
 	if (r == 0 && (!exists || buffer_length(&out) != (size_t)n))
-		r = write_file(s->directory, name, buffer_bytes(&out), buffer_length(&out));
+		r = write_file(
+			s->directory, list_names[list], buffer_bytes(&out), buffer_length(&out));
 	if (r < 0)
-		complain(s, name, r, why);
+		complain(s, list_names[list], r, why);
 out:
 	buffer_fini(&out);
 	free(text);
@@ -442,10 +495,11 @@ int state_keep_access(struct state *s, const struct id *id, bool allowed, char w
 	int r = 0;
 
 	if (s->ephemeral)
-		return complain(s, allowed ? AUTHORIZED : DENIED, -EROFS, why);
+		return complain(
+			s, list_names[allowed ? STATE_AUTHORIZED : STATE_DENIED], -EROFS, why);
 	if (allowed)
-		r = edit_list(s, AUTHORIZED, id, true, false, why);
+		r = edit_list(s, STATE_AUTHORIZED, id, true, false, why);
 	if (r == 0)
-		r = edit_list(s, DENIED, id, !allowed, !allowed, why);
+		r = edit_list(s, STATE_DENIED, id, !allowed, !allowed, why);
 	return r;
 }

@@ -22,6 +22,8 @@ struct state {
 	bool ephemeral; // nothing can be written: this key ends with the process
 };
 
+enum state_list { STATE_AUTHORIZED, STATE_DENIED };
+
 // The default directory for a mount point (absolute, canonical): below $XDG_STATE_HOME or
 // ~/.local/state, for root below /var/lib. 0, -ENAMETOOLONG, or -ENOENT without a home.
 int state_default_path(char *path, size_t size, const char *mountpoint);
@@ -35,10 +37,18 @@ int state_default_path(char *path, size_t size, const char *mountpoint);
 int state_open(
 	struct state *s, const char *path, uid_t owner, uint64_t wall, char why[KEYFILE_WHY]);
 void state_close(struct state *s);
+// Is this the name of a file that a state directory has, or is about to have?
+bool state_has_name(const char *name);
 // Stores an incarnation for the next start. 0 or -errno; nothing to do when ephemeral.
 int state_keep_incarnation(struct state *s, uint64_t incarnation);
 
-// Reads the lists into an empty `access`; without files there is nothing on them. 0, or -errno
+// Reads one list into `access`: how many lines with an id it has, -ENOENT when there is no such
+// list, or -errno with a sentence and, in *line, the line at fault (1-based; 0: none).
+ssize_t state_read_list(const struct state *s, enum state_list list, struct access *access,
+	unsigned *line, char why[KEYFILE_WHY]);
+// The name of its file.
+const char *state_list_name(enum state_list list);
+// Reads both into an empty `access`; without files there is nothing on them. 0, or -errno
 // with a sentence, and `access` is empty again.
 int state_read_access(const struct state *s, struct access *access, char why[KEYFILE_WHY]);
 // Stores what access_allow() or access_deny() does; all other lines stay. What is authorized is

@@ -586,3 +586,68 @@ Test(insider, links_that_wait)
 	check_unaffected(&w);
 	world_fini(&w);
 }
+
+// Links that say nothing after their proof are no better than strangers.
+Test(insider, proven_links_that_go_no_further)
+{
+	struct world w;
+	world_init(&w, 41);
+	w.latency = MILLISECOND;
+	world_start(&w, 0);
+	world_run(&w, SECOND);
+	for (int i = 0; i < 100; i++)
+		world_join(&w, 0, world_identity(&w, 1));
+	cr_expect_leq(w.nodes[0].node->link_count, UNPROVEN_MAX);
+	world_start(&w, 1);
+	world_seed(&w, 1, 0);
+	world_run(&w, 3 * SECOND);
+	cr_expect(world_linked(&w, 0, 1));
+	world_fini(&w);
+}
+
+// Nobody makes us dial others without end.
+Test(insider, rewires_without_end)
+{
+	struct world w;
+	struct forger f = start(&w, 42);
+	uint64_t before = counters(&w, 0)->dials_failed;
+	struct frame_rewire rewire = { .replaced = w.nodes[1].id,
+		.leave = true,
+		.target = { { { 1, 2, 3 } }, { 4, { 127, 0, 9, 9 }, 25 } } };
+	for (int t = 0; t < 1000; t++) {
+		wire_put_rewire(&f.out, &rewire);
+		forge_say(&f);
+		world_run(&w, 9 * MILLISECOND);
+	}
+	cr_expect_leq(counters(&w, 0)->dials_failed - before,
+		DIALS_MAX + 10 * SECOND / MERGE_INTERVAL + 1);
+	world_fini(&w);
+}
+
+// Made-up names that come slowly enough fill the table and keep nobody out.
+Test(insider, a_full_table_of_announcements)
+{
+	struct world w;
+	struct forger f = start(&w, 43);
+	struct announce *a = &w.nodes[0].node->announce;
+	struct author author = forge_author(&w, 9, 1);
+	uint64_t counter = 0;
+	// As if it had gone on for long: what is in the table is not looked at again.
+	for (uint32_t i = 0; HASH_COUNT(a->latest) < 4 * MEMBERS_MAX; i++) {
+		struct announce_entry *e = calloc(1, sizeof *e);
+		cr_assert_not_null(e);
+		memcpy(e->key.origin.bytes, &i, sizeof i);
+		e->key.type = 200;
+		e->heard = w.now;
+		HASH_ADD(hh, a->latest, key, sizeof e->key, e);
+	}
+	forge_announce(&f, &author, ++counter, 201, "x", 1);
+	forge_say(&f);
+	world_start(&w, 2);
+	world_seed(&w, 2, 0);
+	world_run(&w, 3 * SECOND);
+	cr_expect_eq(HASH_COUNT(a->latest), 4 * MEMBERS_MAX);
+	cr_expect_not_null(members_find(&w.nodes[0].node->members, &w.nodes[2].id));
+	cr_expect_not_null(members_find(&w.nodes[1].node->members, &w.nodes[2].id));
+	world_fini(&w);
+}

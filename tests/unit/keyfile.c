@@ -23,6 +23,7 @@
 
 static char directory[64], path[128];
 static char why[KEYFILE_WHY];
+static unsigned at; // the line at fault
 static struct keyring ring;
 
 static void make_place(void)
@@ -56,7 +57,7 @@ static void put(const char *text, mode_t mode)
 
 static int load(void)
 {
-	return keyfile_load(&ring, path, geteuid(), why);
+	return keyfile_load(&ring, path, geteuid(), &at, why);
 }
 
 static void expect(int error, const char *part)
@@ -110,8 +111,10 @@ Test(keyfile, what_it_says_of_bad_text)
 	expect(-EINVAL, "holds no key; one line of 64 hexadecimal digits is expected");
 	put("#\n\n", 0600);
 	expect(-EINVAL, "holds no key");
+	cr_assert_eq(at, 0);
 	put(DIGITS "\n# x\nsecret\n", 0600);
 	expect(-EINVAL, "line 3: expected a key, which is 64 hexadecimal digits");
+	cr_assert_eq(at, 3);
 	put(DIGITS "\n" DIGITS "\n", 0600);
 	expect(-EINVAL, "line 2: the same key again; remove it");
 	put("", 0600);
@@ -165,14 +168,24 @@ Test(keyfile, owners)
 	put(DIGITS, 0600);
 	cr_assert_eq(chown(path, 1234, 1234), 0);
 	expect(-EPERM, "belongs to user 1234; run: chown 0 ");
-	cr_assert_eq(keyfile_load(&ring, path, 1234, why), 0, "%s", why);
+	cr_assert_eq(keyfile_load(&ring, path, 1234, &at, why), 0, "%s", why);
 	keyring_fini(&ring);
 	cr_assert_eq(chown(path, 0, 0), 0);
-	cr_assert_eq(keyfile_load(&ring, path, 1234, why), 0, "root's is as good");
+	cr_assert_eq(keyfile_load(&ring, path, 1234, &at, why), 0, "root's is as good");
 	keyring_fini(&ring);
 	cr_assert_eq(chmod(directory, 0755), 0);
 	cr_assert_eq(seteuid(1234), 0);
 	expect(-EACCES, "let user 1234 read it: chown 1234 ");
+	cr_assert_eq(seteuid(0), 0);
+	// One's own is a matter of its mode.
+	cr_assert_eq(chown(path, 1234, 1234), 0);
+	cr_assert_eq(chmod(path, 0), 0);
+	cr_assert_eq(seteuid(1234), 0);
+	expect(-EACCES, "Permission denied (mode 0000); run: chmod 600 ");
+	cr_assert_eq(seteuid(0), 0);
+	cr_assert_eq(chmod(directory, 0700), 0);
+	cr_assert_eq(seteuid(1234), 0);
+	expect(-EACCES, "let user 1234 into the directories above it");
 	cr_assert_eq(seteuid(0), 0);
 	prctl(PR_SET_DUMPABLE, 1);
 }
@@ -199,7 +212,7 @@ Test(keyfile, only_regular_files)
 	put(DIGITS, 0600);
 	cr_assert_eq(rename(path, target), 0);
 	cr_assert_eq(symlink(target, path), 0);
-	expect(-ELOOP, "is a symbolic link; name the file itself");
+	expect(-ELOOP, "is a symbolic link; name the file itself with --key, or put a copy there");
 	cr_assert_eq(unlink(path), 0);
 	cr_assert_eq(mkfifo(path, 0600), 0);
 	expect(-EPERM, "is not a regular file");

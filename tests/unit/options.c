@@ -140,6 +140,11 @@ Test(options, bounds)
 	REFUSE("-p 65536 mnt", "1 to 65535");
 	REFUSE("--min-peers 6 mnt", "--min-peers 6 is more than --max-peers 5");
 	REFUSE("--wait=0 mnt", "1 to 86400");
+	REFUSE("--wait 5 127.0.0.1:1 mnt",
+		"'5' is not a seed; a number of seconds is written --wait=5");
+	REFUSE("--wait 5 mnt", "a number of seconds is written --wait=5");
+	REFUSE("-o wait 5 127.0.0.1:1 mnt", "--wait=5");
+	REFUSE("--wait=5 5 mnt", "'5' is not a seed; write host:port");
 	REFUSE("--log-level loud mnt", "one of trace");
 }
 

@@ -547,8 +547,10 @@ static int meeting(const uint8_t *keys0, int count0, const uint8_t *keys1, int c
 	int result = node_connect_result(w.nodes[0].node, token);
 	if (result == 0) {
 		cr_expect(world_linked(&w, 0, 1));
-		cr_expect_eq(world_events(&w, 0, "refused"), 0);
-		cr_expect_eq(world_events(&w, 1, "refused"), 0);
+		// Who signs under a key that the other has not got is told of.
+		for (int i = 0; i < 2; i++)
+			cr_expect_eq(world_events(&w, i, "refused"),
+				world_events_with(&w, i, "refused", "by=signature"));
 		cr_expect(world_publish(&w, 0, 100) && world_publish(&w, 1, 100));
 		world_run(&w, SECOND);
 	} else {
@@ -690,5 +692,24 @@ Test(outsider, a_thousand_in_a_row)
 	cr_expect_lt(mallinfo2().uordblks, held + 1 * MIB); // the log of events is part of it
 	check_nowhere(&w, 0, &before, 1000, "", "a thousand");
 	cr_expect(world_linked(&w, 0, 1));
+	world_fini(&w);
+}
+
+// Some thousand are told of one by one, and then how many more there were.
+Test(outsider, more_than_anybody_wants_to_read_of)
+{
+	struct world w;
+	start(&w, 44);
+	for (int i = 0; i < STRANGER_EVENTS + 50; i++) {
+		struct world_stranger *s = world_connect(&w, 0);
+		world_say(&w, s, "GET /", 5);
+		world_leave(&w, s);
+	}
+	world_run(&w, 2 * SECOND);
+	int told = world_events(&w, 0, "refused"),
+	    more = world_events_with(&w, 0, "refused", "more");
+	cr_expect_geq(more, 1);
+	cr_expect_leq(told, STRANGER_EVENTS + 20);
+	cr_expect_eq(node_counters(w.nodes[0].node)->links_refused, STRANGER_EVENTS + 50);
 	world_fini(&w);
 }

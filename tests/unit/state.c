@@ -189,7 +189,7 @@ static void expect_refused(const char *name, const char *part)
 static void expect_blame(const char *name, const char *text)
 {
 	put(name, text);
-	expect_refused(name, "is damaged; restore it, or remove the directory");
+	expect_refused(name, "is damaged; restore it, or remove node.key and incarnation");
 }
 
 Test(state, nonsense)
@@ -221,19 +221,43 @@ Test(state, nonsense)
 	expect_blame("incarnation", "99999999999999999999\n");
 }
 
+// What is advised then makes a new node of it, for which the lists hold.
+Test(state, a_new_node_in_the_place_of_a_damaged_one)
+{
+	uint8_t first[SECRET_KEY_BYTES];
+
+	cr_assert_eq(open_state(WALL), 0);
+	memcpy(first, s.secret, sizeof first);
+	state_close(&s);
+	put("authorized_peers", "");
+	expect_blame("node.key", "abc\n");
+	cr_assert_eq(unlink(path_of("node.key")), 0);
+	expect_blame("incarnation", "abc\n");
+	cr_assert_eq(unlink(path_of("node.key")), 0);
+	cr_assert_eq(unlink(path_of("incarnation")), 0);
+	cr_assert_eq(open_state(WALL), 0, "%s", why);
+	cr_assert_neq(memcmp(first, s.secret, sizeof first), 0);
+	cr_assert_eq(access(path_of("authorized_peers"), F_OK), 0);
+	state_close(&s);
+}
+
 Test(state, links_and_pipes_are_no_files)
 {
 	cr_assert_eq(open_state(WALL), 0);
 	state_close(&s);
 	cr_assert_eq(unlink(path_of("node.key")), 0);
 	cr_assert_eq(symlink("/dev/zero", path_of("node.key")), 0);
-	expect_refused("node.key", "is a symbolic link");
+	expect_refused("node.key", "is a symbolic link; put the file itself there");
 	cr_assert_eq(unlink(path_of("node.key")), 0);
 	cr_assert_eq(mkfifo(path_of("node.key"), 0600), 0);
 	expect_refused("node.key", "is not a regular file");
 	cr_assert_eq(unlink(path_of("lock")), 0);
 	cr_assert_eq(mkfifo(path_of("lock"), 0600), 0);
-	expect_refused("lock", "is damaged");
+	expect_refused("lock", "is not a regular file; remove it");
+	cr_assert_eq(unlink(path_of("lock")), 0);
+	cr_assert_eq(unlink(path_of("node.key")), 0);
+	cr_assert_eq(open_state(WALL), 0, "%s", why);
+	state_close(&s);
 }
 
 Test(state, a_key_that_others_can_read)
@@ -347,6 +371,40 @@ Test(state, lists_are_kept)
 	state_close(&s);
 }
 
+static ssize_t count(enum state_list list)
+{
+	unsigned line = 7;
+	ssize_t n = state_read_list(&s, list, &lists, &line, why);
+
+	access_fini(&lists);
+	return n;
+}
+
+Test(state, lists_are_counted)
+{
+	char text[256];
+
+	cr_assert_eq(open_state(WALL), 0);
+	cr_assert_eq(count(STATE_AUTHORIZED), -ENOENT);
+	put(state_list_name(STATE_AUTHORIZED), "");
+	cr_assert_eq(count(STATE_AUTHORIZED), 0);
+	snprintf(text, sizeof text, "# friends\n\n \t%s # one\r\n  # none\n \r\n%s",
+		id_format(&one).text, id_format(&two).text);
+	put(state_list_name(STATE_AUTHORIZED), text);
+	put(state_list_name(STATE_DENIED), text);
+	cr_assert_eq(count(STATE_AUTHORIZED), 2);
+	cr_assert_eq(count(STATE_DENIED), 2);
+	state_close(&s);
+}
+
+static void expect_bad_line(enum state_list list, unsigned want)
+{
+	unsigned line = 7;
+	cr_assert_lt(state_read_list(&s, list, &lists, &line, why), -1);
+	cr_assert_eq(line, want, "%u: %s", line, why);
+	access_fini(&lists);
+}
+
 static void expect_bad_list(const char *name, const char *part)
 {
 	cr_assert_lt(state_read_access(&s, &lists, why), 0, "%s", name);
@@ -360,6 +418,7 @@ Test(state, bad_lists)
 	cr_assert_eq(open_state(WALL), 0);
 	put("authorized_peers", "#\n\nAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
 	expect_bad_list("authorized_peers", "line 3: expected an id of 26 characters");
+	expect_bad_line(STATE_AUTHORIZED, 3);
 	put("authorized_peers", "");
 	put("denied_peers", "x");
 	expect_bad_list("denied_peers", "line 1");
@@ -374,6 +433,7 @@ Test(state, bad_lists)
 	access_fini(&lists);
 	cr_assert_eq(truncate(path_of("denied_peers"), ACCESS_TEXT_MAX + 1), 0);
 	expect_bad_list("denied_peers", "is longer than 1048576 bytes");
+	expect_bad_line(STATE_DENIED, 0);
 	cr_assert_eq(unlink(path_of("denied_peers")), 0);
 	cr_assert_eq(symlink("authorized_peers", path_of("denied_peers")), 0);
 	expect_bad_list("denied_peers", "symbolic link");

@@ -451,3 +451,59 @@ Test(trust, unread_of_the_denied)
 	cr_expect_eq(w.nodes[0].read[1], 0, "%u read after deny", w.nodes[0].read[1]);
 	world_fini(&w);
 }
+
+// Put back to an earlier state and writing before it has met anybody: what was written is heard.
+Test(trust, what_was_written_before_the_later_life_was_heard_of)
+{
+	struct world w;
+	world_init(&w, 31);
+	w.nodes[2].incarnation = 1800000000000;
+	for (int i = 0; i < 3; i++)
+		world_start(&w, i);
+	world_seed(&w, 1, 0);
+	world_seed(&w, 2, 0);
+	world_run(&w, 5 * SECOND);
+	world_stop(&w, 2);
+	world_run(&w, SECOND / 2);
+	w.nodes[2].incarnation = 1700000000000;
+	world_start(&w, 2);
+	for (int i = 0; i < 3; i++) {
+		cr_assert(world_publish(&w, 2, 100));
+		world_run(&w, 10 * MILLISECOND);
+	}
+	world_seed(&w, 2, 0);
+	world_run(&w, 10 * SECOND);
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(w.nodes[i].read[2], 3, "node %d", i);
+		cr_expect_eq(w.nodes[i].disorder, 0);
+	}
+	world_run(&w, 40 * SECOND);
+	cr_expect_eq(world_events(&w, 2, "lost"), 0);
+	world_fini(&w);
+}
+
+// A member's word that there is a double costs nothing that was written.
+Test(trust, a_false_word_of_a_double_loses_nothing)
+{
+	struct world w;
+	world_init(&w, 32);
+	world_start(&w, 0);
+	world_start(&w, 1);
+	for (int i = 0; i < 3; i++) {
+		cr_assert(world_publish(&w, 0, 100));
+		world_run(&w, SECOND / 10);
+	}
+	struct forger f = forge_join(&w, 0, 1);
+	struct frame_hello hello = forge_hello(&f);
+	wire_put_hello(&f.out, &hello);
+	forge_say(&f);
+	forge_goodbye(&f, GOODBYE_CLASH);
+	world_run(&w, SECOND);
+	world_seed(&w, 0, 1);
+	world_run(&w, 40 * SECOND);
+	cr_expect_eq(w.nodes[1].read[0], 3);
+	cr_expect_eq(w.nodes[1].disorder, 0);
+	cr_expect_eq(world_events(&w, 0, "lost"), 0);
+	cr_expect_eq(node_counters(w.nodes[0].node)->messages_published, 3);
+	world_fini(&w);
+}
