@@ -79,6 +79,14 @@ static bool give_up_privileges(struct daemon *d)
 	return r == 0 || r == -ENOSYS;
 }
 
+// Only now: nothing of a stranger's is looked at with privileges.
+static void meet_others(struct daemon *d)
+{
+	net_start_accepting(&d->net);
+	for (size_t i = 0; i < d->options.seed_count; i++)
+		node_add_seed(d->node, d->options.seeds[i].host, d->options.seeds[i].port);
+}
+
 // The mount answers.
 static void run_or_wait(struct daemon *d)
 {
@@ -87,7 +95,8 @@ static void run_or_wait(struct daemon *d)
 		stop(d, CODE_SYSTEM);
 		return;
 	}
-	if (!d->options.wait || node_peer_count(d->node) > 0) {
+	meet_others(d);
+	if (!d->options.wait) {
 		run(d);
 		return;
 	}
@@ -98,9 +107,121 @@ static void run_or_wait(struct daemon *d)
 	ev_timer_start(d->loop, &d->limit);
 }
 
+// Why there is no peer.
+
+struct setback {
+	struct event_text address; // of a seed
+	struct event_text reason;  // for which one end refused, or empty
+	struct event_text error;   // by its name
+	bool by_peer;
+};
+
+static bool has_words(const char *line, size_t n, const char *words)
+{
+	return memmem(line, n, words, strlen(words));
+}
+
+// `key` is " name=".
+static struct event_text read_field(const char *line, size_t n, const char *key)
+{
+	struct event_text out = { "" };
+	const char *at = memmem(line, n, key, strlen(key)), *end = line + n;
+
+	if (!at)
+		return out;
+	at += strlen(key);
+	for (size_t i = 0; at < end && *at != ' ' && i + 1 < sizeof out.text; i++)
+		out.text[i] = *at++;
+	return out;
+}
+
+// Of one event; false: it tells nothing new about a seed.
+static bool take_setback(struct setback *s, const char *line, size_t n)
+{
+	bool refused = has_words(line, n, " refused ") && has_words(line, n, " dir=out ") &&
+		       !has_words(line, n, " by=connect");
+	// A refusal says why; the retry that follows it does not.
+	bool retried = has_words(line, n, " seed-retry ") && !has_words(line, n, " error=EACCES ");
+
+	if (refused || retried)
+		*s = (struct setback){ read_field(line, n, " addr="),
+			read_field(line, n, " reason="), read_field(line, n, " error="),
+			has_words(line, n, " by=peer") };
+	return refused || retried;
+}
+
+static bool find_setback(struct daemon *d, struct setback *last)
+{
+	const struct event_log *log = node_events(d->node);
+	const char *line = NULL;
+	size_t left = event_log_read(log, log->tail, &line);
+	bool found = false;
+
+	while (left > 0) {
+		size_t n = (size_t)((const char *)memchr(line, '\n', left) - line);
+		found |= take_setback(last, line, n);
+		line += n + 1;
+		left -= n + 1;
+	}
+	return found;
+}
+
+static int error_of_name(const char *name)
+{
+	for (int error = 1; error < 256; error++) {
+		const char *known = strerrorname_np(error);
+		if (known && strcmp(known, name) == 0)
+			return error;
+	}
+	return 0;
+}
+
+static void explain_refusal(char *out, size_t size, const struct daemon *d, const struct setback *s)
+{
+	const char *address = s->address.text, *reason = s->reason.text;
+
+	if (strcmp(reason, "network-key") == 0)
+		snprintf(out, size,
+			"%s is in a network with another key; copy its network.key to %s", address,
+			d->key_path);
+	else if (strcmp(reason, "denied") == 0 && s->by_peer)
+		snprintf(out, size, "%s does not let this node link; write 'allow %s' to ctl there",
+			address, id_format(&d->identity->id).text);
+	else if (strcmp(reason, "denied") == 0)
+		snprintf(out, size, "%s is not let in by the lists in %s", address, d->state_path);
+	else if (strcmp(reason, "self") == 0)
+		snprintf(out, size, "%s is this node itself; name another one", address);
+	else if (strcmp(reason, "duplicate-id") == 0)
+		snprintf(out, size,
+			"%s is linked to another node with this node's key; remove node.key from "
+			"the state directory of one of them",
+			address);
+	else if (strcmp(reason, "tls") == 0)
+		snprintf(out, size, "%s does not speak as a node does; check its port", address);
+	else
+		snprintf(out, size, "%s: refused: %s", address, reason);
+}
+
+// In words, with what to do about it.
+static void explain_loneliness(char *out, size_t size, struct daemon *d)
+{
+	struct setback s;
+
+	if (!find_setback(d, &s))
+		snprintf(out, size, "check that a seed runs and can be reached");
+	else if (*s.reason.text)
+		explain_refusal(out, size, d, &s);
+	else if (strcmp(s.error.text, "ENOENT") == 0)
+		snprintf(out, size, "%s: no such host; check the name", s.address.text);
+	else
+		snprintf(out, size, "%s: %s; check that a node listens there", s.address.text,
+			strerror(error_of_name(s.error.text)));
+}
+
 static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct daemon *d = w->data;
+	char why[2 * PATH_MAX];
 
 	switch (d->stage) {
 	case STAGE_STARTING:
@@ -109,9 +230,9 @@ static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
 		stop(d, CODE_MOUNT);
 		break;
 	case STAGE_WAITING:
-		journal_say(&d->journal, LEVEL_FATAL,
-			"--wait: no peer after %llu s; check that a seed runs and can be reached",
-			(unsigned long long)(d->options.wait_time / SECOND));
+		explain_loneliness(why, sizeof why, d);
+		journal_say(&d->journal, LEVEL_FATAL, "--wait: no peer after %llu s: %s",
+			(unsigned long long)(d->options.wait_time / SECOND), why);
 		stop(d, CODE_SYSTEM);
 		break;
 	case STAGE_RUNNING:
@@ -215,8 +336,14 @@ static void on_turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 		run(d);
 	if (!node_stopped(d->node))
 		return;
-	if (d->stage != STAGE_STOPPING)
-		d->code = CODE_SYSTEM; // the node gave up by itself; its last event says why
+	if (d->stage != STAGE_STOPPING) {
+		// A node ends by itself for this reason alone.
+		journal_say(&d->journal, LEVEL_FATAL,
+			"another node runs with this node's key (%s): remove node.key from the "
+			"state directory of one of them",
+			id_format(&d->identity->id).text);
+		d->code = CODE_SYSTEM;
+	}
 	ev_break(loop, EVBREAK_ALL);
 }
 
@@ -254,8 +381,8 @@ static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 
 void daemon_live(struct daemon *d)
 {
-	// Batches come and go by the megabyte: taken from the kernel and given back each time, their
-	// pages cost as much as half of the copies.
+	// Batches come and go by the megabyte: taken from the kernel and given back each time,
+	// their pages cost as much as half of the copies.
 	mallopt(M_MMAP_THRESHOLD, 8 * MIB);
 	mallopt(M_TRIM_THRESHOLD, 2 * RETAIN_BYTES);
 	ev_timer_init(&d->limit, on_limit, ANSWER_TIMEOUT, 0.);

@@ -70,6 +70,28 @@ int harden_drop_capabilities(void)
 	return 0;
 }
 
+void harden_unmounter(void)
+{
+	// Root without the second does not pass the private directories of others.
+	static const uint32_t kept = CAP_TO_MASK(CAP_SYS_ADMIN) | CAP_TO_MASK(CAP_DAC_READ_SEARCH);
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct held[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, held) < 0 ||
+		!(held[0].effective & CAP_TO_MASK(CAP_SYS_ADMIN)))
+		return;
+	harden_bound_capabilities();
+	// What is only ever made less is never refused.
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	memset(held + 1, 0, sizeof held - sizeof *held);
+	held[0].permitted &= kept;
+	held[0].effective &= kept;
+	held[0].inheritable = 0;
+	syscall(SYS_capset, &header, held);
+	harden_start();
+}
+
 // The allow-list, by what needs it. Names that this architecture or libseccomp does not have are
 // passed over: both the old and the new call stand here wherever libc may choose either.
 static const char *const allowed[] = {

@@ -20,6 +20,9 @@ void harden_bound_capabilities(void);
 // For good: no capability is left, and no program that is run brings one back. The process may be
 // root's or not. 0 or -errno.
 int harden_drop_capabilities(void);
+// For good: only what umount2(2) and the way to the mount point take. A process that must run the
+// set-uid fusermount3 instead, because it lacks that, is left as it is.
+void harden_unmounter(void);
 // For good, for this thread and what it starts: only what a running node needs. `child` is the one
 // process that may still be sent signals. 0, -errno; -ENOSYS: this kernel has no such filter.
 int harden_confine(enum seccomp_mode mode, pid_t child);

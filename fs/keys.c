@@ -4,9 +4,11 @@
 #include "fs/keys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/keyfile.h"
 #include "fs/path.h"
@@ -54,7 +56,8 @@ static enum exit_code complain_missing(struct daemon *d)
 
 	journal_say(&d->journal, LEVEL_FATAL,
 		"%s: there is no network key; copy this file from a machine of the network, e.g. "
-		"mkdir -p %.*s && scp -p %s%s%s:%s %s",
+		"mkdir -p -m 700 %.*s && scp -p %s%s%s:%s %s (a node that root runs has it in "
+		"/etc/smokefs/network.key, that of a user in ~/.config/smokefs/network.key)",
 		path, (int)(strrchr(path, '/') - path), path, six ? "[" : "", host, six ? "]" : "",
 		remote_path(path), path);
 	return CODE_USAGE;
@@ -85,24 +88,47 @@ static enum exit_code make_key(struct daemon *d, char why[KEYFILE_WHY])
 	return CODE_USAGE;
 }
 
+// It was read with the rights of root. 0, or -errno: no way back to these.
+static int warn_unreadable(struct daemon *d)
+{
+	int fd = -1, r = user_enter(&d->user);
+
+	if (r == 0)
+		fd = open(d->key_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	r = user_leave(&d->user);
+	if (r == 0 && fd < 0)
+		journal_say(&d->journal, LEVEL_WARN,
+			"%s: will not be readable for %s: after a change of the key restart this "
+			"node instead of SIGHUP",
+			d->key_path, d->user.name);
+	return r;
+}
+
 enum exit_code keys_start(struct daemon *d)
 {
 	char why[KEYFILE_WHY];
 	enum exit_code code = find_path(d);
+	unsigned line;
 	int r;
 
 	if (code == CODE_CLEAN && d->options.new_key)
 		code = make_key(d, why);
 	if (code != CODE_CLEAN)
 		return code;
-	r = keyfile_load(&d->keyring, d->key_path, d->owner, why);
+	r = keyfile_load(&d->keyring, d->key_path, d->owner, &line, why);
 	if (r == -ENOENT && d->options.seed_count > 0)
 		return complain_missing(d);
 	if (r == -ENOENT) {
 		code = make_key(d, why);
 		if (code != CODE_CLEAN)
 			return code;
-		r = keyfile_load(&d->keyring, d->key_path, d->owner, why);
+		r = keyfile_load(&d->keyring, d->key_path, d->owner, &line, why);
+	}
+	if (r == 0 && d->user.name) {
+		r = warn_unreadable(d);
+		snprintf(why, sizeof why, "--user %s: %s", d->user.name, strerror(-r));
 	}
 	if (r == 0)
 		return CODE_CLEAN;
@@ -110,26 +136,62 @@ enum exit_code keys_start(struct daemon *d)
 	return CODE_SYSTEM;
 }
 
+// To the log with the way out, and to whoever looks after the nodes by their events.
+static void complain_reload(struct daemon *d, const char *path, unsigned line, int error,
+	const char *why, const char *what)
+{
+	char number[16] = "-";
+
+	if (line)
+		snprintf(number, sizeof number, "%u", line);
+	journal_say(&d->journal, LEVEL_ERROR, "%s; the %s stay as they were", why, what);
+	event_emit(node_events(d->node), net_wall(), "config", "file=%s line=%s error=%s",
+		event_escape(path).text, number, strerrorname_np(-error));
+}
+
 static void reload_ring(struct daemon *d)
 {
 	char why[KEYFILE_WHY];
 	struct keyring fresh = { 0 };
+	unsigned line;
+	int r = keyfile_load(&fresh, d->key_path, d->owner, &line, why);
 
-	if (keyfile_load(&fresh, d->key_path, d->owner, why) == 0)
+	if (r == 0)
 		node_rekey(d->node, &fresh);
 	else
-		journal_say(&d->journal, LEVEL_ERROR, "%s; the keys stay as they were", why);
+		complain_reload(d, d->key_path, line, r, why, "keys");
+}
+
+// How many ids are on it, or -errno; -ENOENT there is no such list.
+static ssize_t reload_list(struct daemon *d, enum state_list list, struct access *fresh)
+{
+	char why[KEYFILE_WHY], path[PATH_MAX + NAME_MAX + 2];
+	unsigned line;
+	ssize_t n = state_read_list(&d->state, list, fresh, &line, why);
+
+	if (n >= 0 || n == -ENOENT)
+		return n;
+	snprintf(path, sizeof path, "%s/%s", d->state_path, state_list_name(list));
+	complain_reload(d, path, line, (int)n, why, "lists");
+	return n;
 }
 
 static void reload_access(struct daemon *d)
 {
-	char why[KEYFILE_WHY];
 	struct access fresh = { 0 };
+	char number[24] = "-";
+	ssize_t authorized = reload_list(d, STATE_AUTHORIZED, &fresh);
+	ssize_t denied = reload_list(d, STATE_DENIED, &fresh);
 
-	if (state_read_access(&d->state, &fresh, why) == 0)
-		node_set_access(d->node, &fresh);
-	else
-		journal_say(&d->journal, LEVEL_ERROR, "%s; the lists stay as they were", why);
+	if ((authorized < 0 && authorized != -ENOENT) || (denied < 0 && denied != -ENOENT)) {
+		access_fini(&fresh);
+		return;
+	}
+	node_set_access(d->node, &fresh);
+	if (authorized >= 0)
+		snprintf(number, sizeof number, "%zd", authorized);
+	event_emit(node_events(d->node), net_wall(), "config", "authorized=%s denied=%zd", number,
+		denied < 0 ? 0 : denied);
 }
 
 void keys_reload(struct daemon *d)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Starts the parts of the daemon in their order, lets it live, and takes everything down again.
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -82,8 +83,14 @@ static int open_state(struct daemon *d, char why[KEYFILE_WHY])
 {
 	int r = user_give_state(&d->user, d->state_path);
 
-	snprintf(why, KEYFILE_WHY, "%s: cannot be given to %s: %s", d->state_path,
-		d->options.user ? d->options.user : "", strerror(-r));
+	if (r == -ENOTEMPTY)
+		snprintf(why, KEYFILE_WHY,
+			"%s: holds more than the state of a node, and is not given to %s; name an "
+			"empty or a new directory with --state",
+			d->state_path, d->user.name);
+	else if (r < 0)
+		snprintf(why, KEYFILE_WHY, "%s: cannot be given to %s: %s", d->state_path,
+			d->user.name, strerror(-r));
 	if (r < 0 && r != -EACCES)
 		return r;
 	r = user_enter(&d->user);
@@ -145,6 +152,10 @@ static void complain_listen(struct daemon *d, const struct address *address, int
 			"--address %s: no interface of this machine has this address; see 'ip "
 			"address', or leave it out",
 			host);
+	else if (error == -EACCES && address->port < IPPORT_RESERVED)
+		journal_say(&d->journal, LEVEL_FATAL,
+			"port %u: only root may listen below %d; choose another with --port",
+			address->port, IPPORT_RESERVED);
 	else
 		journal_say(&d->journal, LEVEL_FATAL, "%s port %u: cannot listen: %s", host,
 			address->port, strerror(-error));
@@ -223,8 +234,6 @@ static enum exit_code start_node(struct daemon *d)
 	node_events(d->node)->mirror_context = &d->journal;
 	node_advance(d->node, net_now(), net_wall());
 	net_start(&d->net, d->node);
-	for (size_t i = 0; i < d->options.seed_count; i++)
-		node_add_seed(d->node, d->options.seeds[i].host, d->options.seeds[i].port);
 	return CODE_CLEAN;
 }
 
@@ -245,14 +254,15 @@ static enum exit_code start(struct daemon *d)
 		code = start_user(d);
 	if (code == CODE_CLEAN)
 		code = start_journal(d);
+	// Before any key is read: the copy of this process must have none.
+	if (code == CODE_CLEAN)
+		code = place_watch(d);
 	if (code == CODE_CLEAN)
 		code = keys_start(d);
 	if (code == CODE_CLEAN)
 		code = start_state(d);
 	if (code == CODE_CLEAN)
 		code = start_identity(d);
-	if (code == CODE_CLEAN)
-		code = place_watch(d);
 	if (code == CODE_CLEAN)
 		code = start_listening(d);
 	if (code == CODE_CLEAN)

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/harden.h"
 #include "fs/path.h"
 
 #define TYPE_OURS	"fuse.smokefs"
@@ -311,6 +312,7 @@ __attribute__((noreturn)) static void helper_main(int pipe)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "smokefs-umount");
 	leave_daemon(pipe);
+	harden_unmounter();
 	if (chdir("/") < 0 || !helper_listen(3, &w))
 		_exit(0);
 	// Killed between mounting and saying so: what is there and dead was going to be ours.

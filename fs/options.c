@@ -293,8 +293,18 @@ static int take_options(struct options *o, int argc, char **argv)
 	return r;
 }
 
+static bool is_number(const char *word)
+{
+	return *word && word[strspn(word, "0123456789")] == '\0';
+}
+
 static int take_positionals(struct options *o, int count, char **words)
 {
+	// A value that may be left out is part of the same word.
+	if (count > 1 && o->wait && o->wait_time == 0 && is_number(words[0]))
+		return options_complain(o,
+			"'%.64s' is not a seed; a number of seconds is written --wait=%.64s",
+			words[0], words[0]);
 	if (count == 0)
 		return options_complain(o, "no mount point given; usage: smokefs [options] "
 					   "[SEED[,SEED...]] MOUNTPOINT");

@@ -9,6 +9,22 @@
 #include <unistd.h>
 
 #include "fs/ready.h"
+#include "fs/setting.h"
+
+// There is nothing by that name.
+static enum exit_code complain_absent(struct daemon *d, int error)
+{
+	const char *given = d->options.mountpoint;
+
+	if (error == -ENOENT && setting_is_seeds(given)) {
+		journal_say(&d->journal, LEVEL_FATAL, "'%s' is a seed; the mount point is missing",
+			given);
+		return CODE_USAGE;
+	}
+	journal_say(&d->journal, LEVEL_FATAL, "%s: %s; create the directory first", given,
+		strerror(-error));
+	return CODE_MOUNT;
+}
 
 enum exit_code place_check(struct daemon *d)
 {
@@ -16,11 +32,8 @@ enum exit_code place_check(struct daemon *d)
 	struct stat st;
 	int r = mount_resolve(d->mountpoint, d->options.mountpoint);
 
-	if (r < 0) {
-		journal_say(&d->journal, LEVEL_FATAL, "%s: %s; create the directory first",
-			d->options.mountpoint, strerror(-r));
-		return CODE_MOUNT;
-	}
+	if (r < 0)
+		return complain_absent(d, r);
 	// Whoever made the mount has looked at the place.
 	if (d->device >= 0)
 		return CODE_CLEAN;

@@ -144,6 +144,12 @@ int setting_set_seeds(struct options *o, const char *shown, const char *value)
 	}
 }
 
+bool setting_is_seeds(const char *value)
+{
+	struct options scratch = { 0 };
+	return setting_set_seeds(&scratch, "", value) == 0;
+}
+
 // The other settings.
 
 static int set_min_peers(struct options *o, const char *shown, const char *value)

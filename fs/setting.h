@@ -29,5 +29,7 @@ extern const struct setting settings[]; // SETTING_COUNT of them
 
 // The positional list of seeds is set like the setting is.
 setting_set setting_set_seeds;
+// Is it such a list?
+bool setting_is_seeds(const char *value);
 // The host name, as far as it can be the name of a node.
 void setting_default_name(struct options *o);

@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// What makes a directory one of a node's state.
-#define STATE_MARK "lock"
+#include "core/state.h"
 
 int user_find(struct user *u, const char *name)
 {
@@ -102,28 +101,29 @@ static int open_roots(const char *path, bool make)
 	return at;
 }
 
-static int give_file(const struct user *u, int directory, const char *name)
+static int give_file(const struct user *u, int directory, const char *name, bool give)
 {
 	struct stat st;
 	int r = 0;
 	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	// What is no file of a node is none of our business.
 	if (fd < 0)
-		return errno == ELOOP || errno == ENXIO ? 0 : -errno;
-	if (fstat(fd, &st) < 0 || (S_ISREG(st.st_mode) && fchown(fd, u->uid, u->gid) < 0))
+		return errno == ELOOP || errno == ENXIO ? -ENOTEMPTY : -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode))
+		r = -ENOTEMPTY;
+	else if (give && fchown(fd, u->uid, u->gid) < 0)
 		r = -errno;
 	close(fd);
 	return r;
 }
 
-// The entries of a state directory, or of one without any. Something else may have a lock, but
-// not one to give away: -EACCES.
-static int give_entries(const struct user *u, int directory)
+// `give`: else they are only looked at. -ENOTEMPTY: one of them is no file of a node's state.
+static int give_entries(const struct user *u, int directory, bool give)
 {
 	int copy = fcntl(directory, F_DUPFD_CLOEXEC, 3), r = 0;
 	DIR *entries = copy < 0 ? NULL : fdopendir(copy);
-	bool marked = faccessat(directory, STATE_MARK, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	const struct dirent *entry;
 
 	if (!entries) {
@@ -132,10 +132,12 @@ static int give_entries(const struct user *u, int directory)
 			close(copy);
 		return r;
 	}
+	rewinddir(entries);
 	while (r == 0 && (entry = readdir(entries))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		r = marked ? give_file(u, directory, entry->d_name) : -EACCES;
+		r = state_has_name(entry->d_name) ? give_file(u, directory, entry->d_name, give)
+						  : -ENOTEMPTY;
 	}
 	closedir(entries);
 	return r;
@@ -157,7 +159,9 @@ int user_give_state(const struct user *u, const char *path)
 	fd = open_roots(path, true);
 	if (fd < 0)
 		return fd;
-	r = give_entries(u, fd);
+	r = give_entries(u, fd, false);
+	if (r == 0)
+		r = give_entries(u, fd, true);
 	if (r == 0 && fchown(fd, u->uid, u->gid) < 0)
 		r = -errno;
 	close(fd);

@@ -21,9 +21,10 @@ int user_enter(const struct user *u);
 int user_leave(const struct user *u);
 
 // The state directory as one of the user's: one that is missing is made, and one that root has
-// used alone so far is given away with its files. Nothing is followed or given that anybody but
-// root could have put there. The path is absolute and shorter than PATH_MAX, here and below. 0, or
-// -errno: -EACCES: this is not root's to give.
+// used alone so far, and for nothing else, is given away with its files. Nothing is followed or
+// given that anybody but root could have put there. The path is absolute and shorter than PATH_MAX,
+// here and below. 0, or -errno: -EACCES: this is not root's to give; -ENOTEMPTY: something else is
+// in there, too.
 int user_give_state(const struct user *u, const char *path);
 // A file that only root can create: made, empty, and given away. It must not exist yet. 0 or
 // -errno.

@@ -5,16 +5,22 @@ import contextlib
 import os
 import pwd
 import resource
+import select
 import signal
+import socket
 import stat
+import struct
 import subprocess
 
-from harness import (SANITIZED, Node, Skip, case, check, equal, fail, libc, main, mounts_below,
-                     opened, put, raises, slurp, until, write_all)
+from harness import (SANITIZED, Node, Skip, alive, case, check, descendants, equal, fail, libc,
+                     main, mounts_below, opened, put, raises, slurp, unmount_lazily, until,
+                     write_all)
 
 OFFEND = os.environ.get('OFFEND', 'build/tests/mount/offend')
 CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
 FUSE_DEVICE = os.makedev(10, 229)
+UNREADABLE = 'network.key: will not be readable for '
+CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 1 << 2, 1 << 21
 NO_CAPABILITIES = {'CapInh': 0, 'CapPrm': 0, 'CapEff': 0, 'CapAmb': 0}
 
 
@@ -129,6 +135,83 @@ def no_core(lab):
     check(not os.WCOREDUMP(ended), 'a core was dumped')
 
 
+def helper_of(node):
+    """Its daemon is its parent."""
+    found = [p.pid for p in descendants(node.pid)
+             if status(p.pid)['Name'] == 'smokefs-umount']
+    equal(len(found), 1, 'helper processes')
+    return found[0]
+
+
+def count_in_memory(pid, *words):
+    """How often each is in what the process can read."""
+    counts = [0] * len(words)
+    with open('/proc/%d/maps' % pid) as maps, open('/proc/%d/mem' % pid, 'rb', 0) as memory:
+        for line in maps:
+            place, modes, *rest = line.split()
+            if modes[0] != 'r' or rest[-1] in ('[vvar]', '[vvar_vclock]', '[vsyscall]'):
+                continue
+            start, end = (int(x, 16) for x in place.split('-'))
+            memory.seek(start)
+            content = memory.read(end - start)
+            check(len(content) == end - start, 'not read as a whole: ' + line)
+            counts = [n + content.count(w) for n, w in zip(counts, words)]
+    return counts
+
+
+@case
+def keys_in_memory(lab):
+    """The helper has none, and the daemon has the network's where it belongs and nowhere else."""
+    need_root()
+    need_filter()
+    user = other_user()
+    let_pass(lab)
+    key = lab.path('fresh.key')
+    first = lab.node(start=False, key=key, options=['--new-key'])
+    first.expected = ['created the key']
+    first.start()
+    second = lab.node(start=False, key=key, options=['--user', user.pw_name], seeds=[first])
+    second.expected = ['fresh.key: will not be readable for ']
+    second.start()
+    first.wait_peers(1)
+    second.wait_peers(1)
+    with opened(second.path('broadcast')) as fd:
+        put(first.path('broadcast'), 'hello\n')
+        equal(os.read(fd, 100), b'hello\n', 'broadcast')
+    network = slurp(key).splitlines()[-1]
+    for node in (first, second):
+        own = slurp(os.path.join(node.state, 'node.key')).strip()
+        texts = [f(k) for k in (network, own) for f in (str.encode, lambda k: k.upper().encode())]
+        secrets = [bytes.fromhex(k) for k in (network, own)]
+        equal(count_in_memory(helper_of(node), *secrets, *texts), [0] * 6, 'keys in the helper')
+        equal(count_in_memory(node.pid, *texts), [0] * 4, 'keys as text in the daemon')
+        equal(count_in_memory(node.pid, secrets[0]), [1], "the network's key in the daemon")
+
+
+@case
+def helper_confined(lab):
+    """It keeps what it takes to unmount, also in a place that root passes as root alone."""
+    need_root()
+    user = other_user()
+    let_pass(lab)
+    os.mkdir(lab.path('private'), 0o700)
+    node = lab.node(start=False)
+    node.mount = lab.path('private', 'mount')
+    os.mkdir(node.mount)
+    give(lab.path('private'), user)
+    node.start()
+    helper = helper_of(node)
+    kept = CAP_DAC_READ_SEARCH | CAP_SYS_ADMIN
+    equal(capabilities(helper, 'CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'),
+          {'CapInh': 0, 'CapPrm': kept, 'CapEff': kept, 'CapBnd': 0, 'CapAmb': 0}, 'capabilities')
+    equal(status(helper)['NoNewPrivs'], '1', 'NoNewPrivs')
+    node.kill()
+    until(lambda: not node.mounted(), 5, 'mount gone after kill -9')
+    until(lambda: not alive(helper), 5, 'end of the helper')
+    node.start()
+    node.stop()
+
+
 @case
 def filter_modes(lab):
     need_filter()
@@ -207,7 +290,9 @@ def rootless(lab):
 def user_node(lab, user, **keys):
     let_pass(lab)
     options = ['--user', user.pw_name, *keys.pop('options', [])]
-    return lab.node(options=options, **keys)
+    node = lab.node(options=options, start=False, **keys)
+    node.expected = [UNREADABLE]
+    return node.start()
 
 
 def owners(directory):
@@ -249,13 +334,72 @@ def becomes_user(lab):
     equal(node.id, first, 'id after a restart')
 
 
+@contextlib.contextmanager
+def mounted_by_hand(path):
+    """A mount of ours at which nobody answers. Gives its device."""
+    os.makedirs(path, exist_ok=True)
+    device = os.open('/dev/fuse', os.O_RDWR)
+    try:
+        options = 'fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other' % device
+        equal(libc.mount(b'smokefs', path.encode(), b'fuse.smokefs', 0, options.encode()), 0,
+              'mount(2)')
+        yield device
+    finally:
+        os.close(device)
+        unmount_lazily(path)
+
+
+def answer(device, body):
+    request = os.read(device, 1 << 20)
+    os.write(device, struct.pack('=IiQ', 16 + len(body), 0, struct.unpack_from('=Q', request, 8)[0])
+             + body)
+
+
+def answer_stat(device):
+    """What it takes for one stat(2) of the root of a mount: FUSE_INIT and FUSE_GETATTR."""
+    answer(device, struct.pack('=IIIIHHI40x', 7, 31, 0, 0, 1, 1, 4096))
+    answer(device, struct.pack('=QII6Q10I', 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755, 1, 0, 0,
+                               0, 512, 0))
+
+
+@case
+def strangers_wait(lab):
+    """Until the mount answers the node has its privileges, and meets nobody."""
+    need_root()
+    user = other_user()
+    let_pass(lab)
+    seed = socket.create_server(('127.0.0.1', 0))
+    node = Node(lab, 'n', ['127.0.0.1:%d' % seed.getsockname()[1]],
+                options=['--user', user.pw_name, '-f'])
+    script = 'exec 3<&%d; exec env LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=smokefs "$@"'
+    with mounted_by_hand(lab.path('own')) as own, mounted_by_hand(node.mount) as place, seed:
+        process = lab.popen(['sh', '-c', script % own, 'sh', *node.command()], pass_fds=[own],
+                            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: descendants(process.pid), 5, 'test of the mount')
+        equal(status(process.pid)['Uid'].split()[0], '0', 'user before the mount answers')
+        with socket.create_connection(('127.0.0.1', node.port), 5) as stranger:
+            stranger.sendall(b'GET / HTTP/1.0\r\n\r\n')
+            equal(select.select([stranger, seed], [], [], 0.5)[0], [], 'contacts')
+            answer_stat(place)
+            check(b'GET' not in stranger.recv(100), 'an echo')
+            seed.settimeout(5)
+            seed.accept()[0].close()
+        found = status(process.pid)
+        equal(found['Uid'].split(), [str(user.pw_uid)] * 4, 'user')
+        process.terminate()
+        equal(process.wait(10), 0, 'exit code')
+    check(' listen addr=' in slurp(node.log), 'no listen event')
+
+
 @case
 def user_in_fstab(lab):
     """To mount(8), user is an option of its own."""
     need_root()
     user = other_user()
     let_pass(lab)
-    node = lab.node(options=['-o', 'user,run_as=%s,nodev' % user.pw_name])
+    node = lab.node(start=False, options=['-o', 'user,run_as=%s,nodev' % user.pw_name])
+    node.expected = [UNREADABLE]
+    node.start()
     equal(status(node.pid)['Uid'].split(), [str(user.pw_uid)] * 4, 'user ids')
 
 
@@ -290,13 +434,24 @@ def user_takes_over(lab):
     put_list = os.path.join(node.state, 'authorized_peers')
     with open(put_list, 'w') as f:
         f.write('# nobody\n')
+    lab.file(os.path.join(node.state, 'incarnation.new'), b'')  # as a crash leaves it
     node.stop()
     os.unlink(node.log)
     let_pass(lab)
     node.options = ['--user', user.pw_name]
+    node.expected = [UNREADABLE]
     node.start()
     equal(node.id, first, 'id')
     equal(owners(node.state), {user.pw_uid}, 'owners of the state')
+
+
+def expect_kept(lab, user, state):
+    code, _, err = lab.smokefs('--user', user.pw_name, '--state', state, '--key', lab.key,
+                               '--address', '127.0.0.1', lab.path('m'))
+    check(code == 2 and 'holds more than the state' in err and '--state' in err,
+          '%s: %d: %s' % (state, code, err))
+    equal(owners(state), {0}, 'owners of ' + state)
+    equal('node.key' in os.listdir(state), False, 'a key in ' + state)
 
 
 @case
@@ -327,7 +482,8 @@ def user_gets_nothing_else(lab):
         node = lab.node('n%d' % len(lab.nodes), start=False, state=state,
                         options=['--user', user.pw_name])
         node.log = log
-        node.expected = ['cannot be written to', 'Permission denied']
+        node.expected = ['cannot be written to', 'Permission denied', UNREADABLE,
+                         'is not given to']
         lab.smokefs(*node.command()[1:])
         check(not os.path.exists(lab.path('fresh')), 'a directory was made by way of ' + state)
         with contextlib.suppress(subprocess.CalledProcessError):
@@ -335,6 +491,16 @@ def user_gets_nothing_else(lab):
         until(lambda path=node.mount: path not in mounts_below(path), 5, 'unmounted')
     for path in (secret, lab.path('other')):
         equal(owners(path), {0}, 'owners of ' + path)
+    for name, entry in (('dpkg', 'status'), ('apt', 'lock.old'), ('more', 'node.key.new.new')):
+        os.mkdir(lab.path(name))  # has a lock, but of something else
+        for file in ('lock', entry):
+            lab.file(os.path.join(name, file), b'x')
+        expect_kept(lab, user, lab.path(name))
+    os.makedirs(lab.path('holder', 'lock'))
+    expect_kept(lab, user, lab.path('holder'))
+    os.mkdir(lab.path('linked'))
+    os.symlink(os.path.join(secret, 'shadow'), lab.path('linked', 'lock'))
+    expect_kept(lab, user, lab.path('linked'))
     for path in (os.path.join(theirs, 'log'), os.path.join(theirs, 'way', 'fresh.log')):
         code, _, err = lab.smokefs(
             '--user', user.pw_name, '--state', lab.path('s'), '--key', lab.key,
@@ -342,6 +508,21 @@ def user_gets_nothing_else(lab):
         check(code == 2 and 'for user ' + user.pw_name in err, '%d: %s' % (code, err))
         check(not os.path.exists(lab.path('fresh.log')), 'a file was made')
     equal(slurp(os.path.join(secret, 'shadow')), '0\n', 'what a link led to')
+
+
+@case
+def unreadable_key(lab):
+    """Said at the start, not when a key is changed."""
+    need_root()
+    user = other_user()
+    for key, said in ((lab.key, True), (give(lab.make_key('their.key'), user), False)):
+        let_pass(lab)
+        node = lab.node(start=False, options=['--user', user.pw_name], key=key)
+        node.expected = [UNREADABLE] if said else []
+        node.start()
+        words = '%s: will not be readable for %s: after a change of the key restart this node ' \
+                'instead of SIGHUP' % (key, user.pw_name)
+        equal(words in slurp(node.log), said, 'a warning')
 
 
 @case

@@ -5,12 +5,13 @@ listens."""
 import errno
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 
-from harness import (SLOWNESS, SMOKEFS, Skip, case, check, equal, free_port, libc, main,
+from harness import (SLOWNESS, SMOKEFS, Skip, alive, case, check, equal, free_port, libc, main,
                      new_key, put, raises, slurp, until)
 
 USAGE, SYSTEM = 1, 2
@@ -133,7 +134,9 @@ def missing(lab):
     for seed, host in (('127.0.0.1:1', '127.0.0.1'), ('web1.example:8495,b:2', 'web1.example'),
                        ('[::1]:8495', r'\[::1\]')):
         refused(lab, USAGE, r'%s: there is no network key; copy this file from a machine of the '
-                r'network, e\.g\. mkdir -p %s && scp -p %s:%s %s\n' % (
+                r'network, e\.g\. mkdir -p -m 700 %s && scp -p %s:%s %s \(a node that root runs '
+                r'has it in /etc/smokefs/network\.key, that of a user in '
+                r'~/\.config/smokefs/network\.key\)\n' % (
                     key, lab.path('config'), host, key, key),
                 '--key', key, '--state', state, seed, lab.path('m'))
     refused(lab, USAGE, 'there is no network key', '-f', '--key', key, '--state', state, '-s',
@@ -179,7 +182,7 @@ def default_place(lab):
     equal(p.returncode, USAGE, 'exit code')
     check('%s/.config/smokefs/network.key: there is no' % home in p.stderr, p.stderr)
     check(re.search(r'scp -p 127\.0\.0\.1:\.config/smokefs/network\.key %s/\.config/smokefs/'
-                    r'network\.key\n' % home, p.stderr), p.stderr)
+                    r'network\.key ' % home, p.stderr), p.stderr)
     p = as_nobody(lab, arguments, HOME=home, XDG_CONFIG_HOME=config)
     check('%s/smokefs/network.key: there is no' % config in p.stderr, p.stderr)
     p = as_nobody(lab, arguments)
@@ -196,6 +199,31 @@ def default_place(lab):
     equal((mode(key), mode(home + '/.config'), mode(home + '/.config/smokefs')),
           (0o600, 0o700, 0o700), 'modes')
     equal(os.stat(key).st_uid, NOBODY if not os.geteuid() else os.geteuid(), 'owner')
+    # One's own key is read again by the command that the sentence gives.
+    os.chmod(key, 0)
+    p = as_nobody(lab, arguments, HOME=home)
+    equal(p.returncode, SYSTEM, 'exit code (%s)' % p.stderr)
+    check(re.search(r'Permission denied \(mode 0000\); run: chmod 600 %s\n' % key, p.stderr),
+          p.stderr)
+    equal(as_nobody(lab, ['sh', '-c', p.stderr.split('run: ')[1]]).returncode, 0, 'the command')
+    equal(mode(key), 0o600, 'mode after the command')
+
+
+@case
+def low_port(lab):
+    """Ports that are root's."""
+    with open('/proc/sys/net/ipv4/ip_unprivileged_port_start') as f:
+        if int(f.read()) <= 80:
+            raise Skip('anybody may listen at port 80 here')
+    open_lab(lab)
+    home, mount = lab.path('home'), lab.path('m')
+    for path in (home, mount):
+        os.mkdir(path)
+        give(path)
+    p = as_nobody(lab, [SMOKEFS, '-a', '127.0.0.1', '-p', '80', 'none', mount], HOME=home)
+    equal(p.returncode, SYSTEM, 'exit code (%s)' % p.stderr)
+    check('port 80: only root may listen below 1024; choose another with --port\n' in p.stderr,
+          p.stderr)
 
 
 @case
@@ -228,7 +256,7 @@ def bad_files(lab):
     bad('is longer than 16384 bytes')
     os.rename(key, lab.path('target'))
     os.symlink(lab.path('target'), key)
-    bad('is a symbolic link; name the file itself')
+    bad('is a symbolic link; name the file itself with --key, or put a copy there')
     os.unlink(key)
     os.mkfifo(key, 0o600)
     bad('is not a regular file')
@@ -372,27 +400,40 @@ class a_reader:
 @case
 def bad_at_hangup(lab):
     """What cannot be read leaves everything as it was."""
-    key = lab.make_key('own.key')
+    digits = new_key()
+    key = lab.make_key('own.key', digits)
     a = lab.node('a', key=key)
     b = lab.node('b', key=key, seeds=[a])
     wait_linked(a, b)
     a.expected.append('stay as they were')
 
-    def reads_badly(pattern):
-        a.send(signal.SIGHUP)
+    def reads_badly(pattern, file, line, error):
+        e = hang_up(a, file=file)
+        equal((e.fields['line'], e.error), (line, error), e.line)
         until(lambda: re.search(pattern, slurp(a.log)), 5, 'line %r in the log' % pattern)
         check(linked(a, b), 'the link')
     os.chmod(key, 0o644)
-    reads_badly(r'chmod 600 \S+; the keys stay as they were')
+    reads_badly(r'chmod 600 \S+; the keys stay as they were', key, '-', 'EPERM')
     os.chmod(key, 0o600)
     with open(key, 'a') as f:
         f.write('rubbish\n')
-    reads_badly(r'line 2: expected a key.*; the keys stay as they were')
+    reads_badly(r'line 2: expected a key.*; the keys stay as they were', key, '2', 'EINVAL')
     os.unlink(key)
-    reads_badly(r'No such file or directory; the keys stay as they were')
-    with open(a.state + '/denied_peers', 'w') as f:
-        f.write(b.id.upper() + '\n')
-    reads_badly(r'denied_peers: line 1: expected an id.*; the lists stay as they were')
+    reads_badly(r'No such file or directory; the keys stay as they were', key, '-', 'ENOENT')
+    equal(a.events('config', keys='1'), [], 'keys that were read')
+    for name in ('authorized', 'denied'):
+        with open('%s/%s_peers' % (a.state, name), 'w') as f:
+            f.write('\n%s\n' % b.id.upper())
+    # Of two that are bad, both are named.
+    after = a.last()
+    reads_badly(r'denied_peers: line 2: expected an id.*; the lists stay as they were',
+                a.state + '/denied_peers', '2', 'EINVAL')
+    a.wait_event('config', after=after, file=a.state + '/authorized_peers')
+    os.unlink(a.state + '/authorized_peers')
+    # And what is good beside them is taken.
+    rewrite(key, digits)
+    e = hang_up(a, keys='1')
+    check(re.fullmatch('[0-9a-f]{16}', e.first), e.line)
     a.ctl('drop %s\n' % b.id)
     wait_unlinked(a, b)
     a.ctl('connect %s\n' % b.address)
@@ -479,6 +520,41 @@ def read_only_state(lab):
         libc.umount2(a.state.encode(), 2)
 
 
+@case
+def two_with_one_key(lab):
+    """On copies of one state directory, in two corners of a network: one ends, and says what to do about it."""
+    few = ['--min-peers', '1', '--max-peers', '1']
+    c = lab.node('c')
+    d = lab.node('d', seeds=[c])
+    wait_linked(c, d)
+    a = lab.node('a', seeds=[c], options=few)
+    a.stop()
+    shutil.copytree(a.state, lab.path('b.state'))
+    a.start()
+    a.wait_peers(1)
+    b = lab.node('b', seeds=[d], options=few, start=False, foreground=True)
+    shared = a.id
+    said = "another node runs with this node's key (%s): remove node.key from the state " \
+        'directory of one of them' % shared
+    for node in (a, b):
+        node.expected.append(re.escape(said))
+    b.start()
+    ended = until(lambda: [n for n in (a, b) if not alive(n.pid)], 30, 'the end of one of them')
+    for node in ended:
+        equal(node.collect(), SYSTEM, 'exit code of ' + node.name)
+        text = slurp(node.log)
+        check(said in text, 'the log of ' + node.name)
+        check(re.search(' clash id=%s' % shared, text), 'the event')
+        check(not node.mounted(), 'still mounted')
+    # That is what helps.
+    for node in ended:
+        os.unlink(node.state + '/node.key')
+        node.start()
+        check(node.id != shared, 'the same id')
+        node.wait_peers(1)
+        node.stop()
+
+
 # The lists.
 
 @case
@@ -543,7 +619,7 @@ def authorized(lab):
         connect_fails(a, node.address, errno.EACCES)
     equal({e.reason for e in a.events('refused', dir='in')}, {'denied'}, 'reasons')
     rewrite(path, '# friends', b.id + '  # web1')
-    hang_up(a)
+    hang_up(a, authorized='1', denied='0')
     b.ctl('connect %s\n' % a.address)
     wait_linked(a, b)
     connect_fails(c, a.address, errno.EACCES)
@@ -560,7 +636,7 @@ def authorized(lab):
     connect_fails(b, a.address, errno.EACCES)
     # Without the list all members may.
     os.unlink(path)
-    hang_up(a)
+    hang_up(a, authorized='-', denied='0')
     b.ctl('connect %s\n' % a.address)
     wait_linked(a, b)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Start and end: when the mount is ready, what the exit codes say, and what is left afterwards."""
 
+import contextlib
 import errno
 import os
 import re
@@ -118,6 +119,11 @@ def bad_options(lab):
             (['--log-level', 'loud', mount], r"'loud' is not one of"),
             (['--wait=0', mount], r'from 1 to'),
             (['--wait=soon', mount], r"'soon' is not a number"),
+            (['--wait', '5', 'a:1', mount], r'a number of seconds is written --wait=5'),
+            (['192.168.77.5:8495'], r"'192\.168\.77\.5:8495' is a seed; the mount point is "
+             r'missing'),
+            (['web1:8495,web2:8495'], r"'web1:8495,web2:8495' is a seed; the mount point"),
+            (['none'], r"'none' is a seed; the mount point is missing"),
             (['-f=1', mount], r'.'),
             (['--foreground=1', mount], r'takes no value'),
             (['--address', 'x', mount], r"'x' is not an IP address"),
@@ -221,7 +227,8 @@ def locked_state(lab):
         f.write('garbage\n')
     code, _, err = lab.smokefs('--state', a.state, 'none', lab.path('m'))
     equal(code, SYSTEM, 'exit code')
-    check('/node.key: is damaged' in err, err)
+    check('/node.key: is damaged; restore it, or remove node.key and incarnation to become a new '
+          'node' in err, err)
     # Without --state: below XDG_STATE_HOME, or /var/lib for root; two mounts do not share one.
     lab.file('plain', b'')
     code, _, err = lab.smokefs('--state', lab.path('plain'), 'none', lab.path('m'))
@@ -408,7 +415,8 @@ def waits_for_a_peer(lab):
     os.mkdir(lab.path('m'))
     seed = '127.0.0.1:%d' % free_port()
     with within(4, '--wait=1'):
-        refused_here(lab, SYSTEM, r'--wait: no peer after 1 s', '--wait=1', '--state',
+        refused_here(lab, SYSTEM, r'--wait: no peer after 1 s: %s: Connection refused; check that '
+                     r'a node listens there' % seed, '--wait=1', '--state',
                      lab.path('s'), '-p', str(free_port()), seed, lab.path('m'))
     # Later: the seed comes while it waits.
     late = lab.node('late', start=False)
@@ -428,6 +436,51 @@ def waits_for_a_peer(lab):
     p.send_signal(signal.SIGINT)
     equal(p.wait(5), -signal.SIGINT, 'exit after ^C')
     until(lambda: not patient.mounted(), 5, 'unmount')
+
+
+@case
+def waits_in_vain(lab):
+    """Why there was no peer, and what to do about it."""
+    a = lab.node()
+    os.mkdir(lab.path('m'))
+    port = str(free_port())
+
+    def vain(pattern, seed, *options):
+        refused_here(lab, SYSTEM, r'--wait: no peer after 1 s: ' + pattern, '--wait=1', '--state',
+                     lab.path('s'), '-p', port, *options, seed, lab.path('m'))
+    vain('check that a seed runs and can be reached', 'none')
+    other = lab.make_key('other.key')
+    vain(r'%s is in a network with another key; copy its network\.key to %s\n' % (
+        a.address, other), a.address, '--key', other)
+    vain(r'127\.0\.0\.1:%s is this node itself' % port, '127.0.0.1:' + port)
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        s.listen()
+        answer = lab.task(greet, s)
+        vain(r'%s:%d does not speak as a node does' % s.getsockname(),
+             '%s:%d' % s.getsockname())
+        answer.result()
+    # Now they are members, whom the lists part.
+    with open(lab.path('s', 'authorized_peers'), 'w') as f:
+        f.write('# nobody\n')
+    vain(r'%s is not let in by the lists in %s' % (a.address, lab.path('s')), a.address)
+    os.unlink(lab.path('s', 'authorized_peers'))
+    shutil.copytree(lab.path('s'), lab.path('me.state'))
+    me = lab.node('me')
+    me.stop()
+    a.ctl('deny %s\n' % me.id)
+    vain("%s does not let this node link; write 'allow %s' to ctl there" % (a.address, me.id),
+         a.address)
+
+
+def greet(listener):
+    """As a server does that speaks first."""
+    s, _ = listener.accept()
+    with s:
+        s.sendall(b'220 mail.example ESMTP\r\n')
+        with contextlib.suppress(ConnectionResetError):
+            while s.recv(4096):
+                pass
 
 
 def refused_here(lab, code, pattern, *arguments):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Signatures and hashes that are none, for the bench and for networks in virtual time. The linker puts these in the place of
-// those of core/identity (--wrap), for everybody but core/identity itself, so that ids are as ever.
+// Signatures and hashes that are none, for the bench and for networks in virtual time. The linker
+// puts these in the place of those of core/identity (--wrap), for everybody but core/identity
+// itself, so that ids are as ever.
 #include <string.h>
 
 #include "core/identity.h"
