@@ -218,7 +218,7 @@ def by_name(lab):
     for name in ('empty.lan', 'later.lan'):
         node = nodes[name]
         e = node.wait_event('seed-retry')
-        equal((e.addr, e.error), (name, 'ENOENT'), 'seed-retry')
+        equal((e.addr, e.error), (name + ':8495', 'ENOENT'), 'seed-retry')
         with raises(errno.ENOENT, what='connect to %s' % name):
             node.ctl('connect %s\n' % name)
     names.set('empty.lan 10.77.0.1', 'later.lan fd77::1:1')
