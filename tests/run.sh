@@ -83,7 +83,7 @@ check() { # what, command
     fi
 }
 
-# Every target for so many seconds, one on each processor. What a target found is in
+# Every target for so many seconds, two on each processor. What a target found is in
 # build-fuzz/found-<target>-*, and what it has learnt in build-fuzz/corpus for the next time.
 fuzz_seconds=${SMOKEFS_FUZZ:-60}
 
@@ -118,7 +118,7 @@ fuzz() {
     for directory in tests/fuzz/corpus/*; do
         fuzz_one "${directory##*/}" &
         running=$((running + 1))
-        [ $((running % $(nproc))) = 0 ] && wait
+        [ $((running % (2 * $(nproc)))) = 0 ] && wait
     done
     wait
     for directory in tests/fuzz/corpus/*; do
