@@ -150,66 +150,6 @@ static void say_strangers(struct node *node)
 	node->strangers_unsaid = 0;
 }
 
-void node_clash(struct node *node, uint64_t incarnation)
-{
-	if (incarnation > node->clash_heard)
-		node->clash_heard = incarnation;
-	node->clashing = true;
-}
-
-void node_clash_hint(struct node *node)
-{
-	node->clash_hinted |= allowance_take(&node->clash_hints, node->now, CLASH_TIME, 1);
-}
-
-// From here on, this node is a new life of its id.
-static void take_incarnation(struct node *node, uint64_t incarnation, bool proven)
-{
-	struct source_key key = { node->id, incarnation };
-	struct source *own = source_new(node, &key, 1);
-	int r = node->config.keep_incarnation
-			? node->config.keep_incarnation(node->config.keep_context, incarnation)
-			: 0;
-
-	if (!own)
-		return; // it will be heard of again
-	if (r < 0)
-		NODE_EVENT(node, "config", "incarnation=%" PRIu64 " error=%s", incarnation,
-			strerrorname_np(-r));
-	// Those who know of the later life have passed over what has just been sent of this one.
-	bool unheard = proven && node->now - node->connected < PULL_TIMEOUT;
-	publisher_flush(node);
-	node->config.incarnation = incarnation;
-	publisher_move(node, own, unheard);
-	members_announce(node);
-}
-
-// Somebody else goes by our id: an earlier life of ours from which we have not learnt how far it
-// had come, or a second node on a copy of our state. The former is settled by going on above it.
-static void settle_clash(struct node *node)
-{
-	uint64_t next = node->wall / MILLISECOND;
-	uint64_t heard = node->clash_heard > node->config.incarnation ? node->clash_heard
-								      : node->config.incarnation;
-
-	bool proven = node->clashing;
-	node->clashing = node->clash_hinted = false;
-	if (node->stopping)
-		return;
-	if (proven) {
-		memmove(node->clashes + 1, node->clashes,
-			sizeof node->clashes - sizeof node->clashes[0]);
-		node->clashes[0] = node->now;
-	}
-	uint64_t first = node->clashes[CLASH_COUNT - 1];
-	if (proven && first && node->now - first < CLASH_TIME) {
-		NODE_EVENT(node, "clash", "id=%s", id_format(&node->id).text);
-		node_stop(node);
-		return;
-	}
-	take_incarnation(node, next > heard ? next : heard + 1, proven);
-}
-
 void node_advance(struct node *node, uint64_t now, uint64_t wall)
 {
 	uint64_t before = node->now;
@@ -226,7 +166,7 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	DL_FOREACH (node->links, link)
 		link_tick(link);
 	if (node->clashing || node->clash_hinted)
-		settle_clash(node);
+		clash_settle(node);
 	say_strangers(node);
 	if (node->stopping)
 		take_leave(node);
@@ -629,55 +569,4 @@ int node_drop(struct node *node, const struct id *id)
 	link_close(link, GOODBYE_DROPPED);
 	node_reap(node);
 	return 0;
-}
-
-// Members that may not link any more do not stay.
-static void enforce_access(struct node *node)
-{
-	struct link *link;
-
-	broadcast_enforce_access(node);
-	DL_FOREACH (node->links, link)
-		if (link->proven && !access_permits(node->config.access, &link->id))
-			link_close(link, GOODBYE_DENIED);
-	node_reap(node);
-}
-
-int node_allow(struct node *node, const struct id *id)
-{
-	if (id_equal(id, &node->id))
-		return -EINVAL;
-	node->overlay.next = 0;
-	return access_allow(node->config.access, id);
-}
-
-int node_deny(struct node *node, const struct id *id)
-{
-	if (id_equal(id, &node->id))
-		return -EINVAL;
-	int r = access_deny(node->config.access, id);
-	if (r == 0)
-		enforce_access(node);
-	return r;
-}
-
-void node_set_access(struct node *node, struct access *fresh)
-{
-	access_fini(node->config.access);
-	*node->config.access = *fresh;
-	*fresh = (struct access){ 0 };
-	enforce_access(node);
-}
-
-void node_rekey(struct node *node, struct keyring *fresh)
-{
-	struct network_name before = node->config.keyring->keys[0].name;
-	keyring_replace(node->config.keyring, fresh);
-	const struct network_key *key = &node->config.keyring->keys[0];
-	NODE_EVENT(node, "config", "keys=%zu first=%016" PRIx64, node->config.keyring->count,
-		keyring_number(&key->name));
-	// What newcomers are told of us has to be signed for a network that they know.
-	if (memcmp(&before, &key->name, sizeof before) != 0)
-		members_announce(node);
-	node_reap(node);
 }

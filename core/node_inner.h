@@ -92,3 +92,4 @@ void node_clash(struct node *node, uint64_t incarnation);
 // A member says that there is one like us. A higher incarnation is taken, now and then, and no
 // more.
 void node_clash_hint(struct node *node);
+void clash_settle(struct node *node);

@@ -196,7 +196,6 @@ void publisher_move(struct node *node, struct source *to, bool all)
 	struct publisher *p = &node->publisher;
 	struct source *from = p->own;
 
-	publisher_flush(node);
 	p->own = to;
 	for (struct batch *b = from->oldest; b; b = b->newer) {
 		if (b->sent && !all)

@@ -86,7 +86,8 @@ static int open_roots(const char *path, bool make)
 	char copy[PATH_MAX], *save = NULL, *name, *next;
 	int at, fd;
 
-	strcpy(copy, path);
+	if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
+		return -ENAMETOOLONG;
 	at = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
 		return -errno;
