@@ -61,8 +61,10 @@ int publisher_flush(struct node *node)
 		return 0;
 	// Gathered with room to spare; what goes into the log is of its size.
 	struct batch *fitted = batch_resize(p->open, p->open->bytes);
-	if (fitted)
+	if (fitted) {
 		p->open = fitted;
+		p->open_room = fitted->bytes;
+	}
 	p->open->source = p->own;
 	p->open->first = p->own->next;
 	int r = publish_batch(node, p->open);
@@ -197,17 +199,25 @@ void publisher_move(struct node *node, struct source *to, bool all)
 	struct source *from = p->own;
 
 	p->own = to;
-	for (struct batch *b = from->oldest; b; b = b->newer) {
+	for (struct batch *b = from->oldest, *next; b; b = next) {
+		next = b->newer;
 		if (b->sent && !all)
 			continue;
 		struct batch *copy = copy_of(to, b);
+		// Publishing trims what nobody holds, this one among it.
+		log_hold(&node->log, b);
+		bool moved = copy && publish_batch(node, copy) == 0;
+		if (moved) {
+			node->counters.messages_published -= b->count; // counted before
+			publisher_sent(node, b);
+		}
+		next = b->newer;
+		log_unhold(&node->log, b);
 		// What there is no memory for stays where it is, and is called lost in the end.
-		if (!copy || publish_batch(node, copy) < 0) {
+		if (!moved) {
 			batch_free(copy);
 			return;
 		}
-		node->counters.messages_published -= b->count; // counted before
-		publisher_sent(node, b);
 	}
 }
 

@@ -507,3 +507,27 @@ Test(trust, a_false_word_of_a_double_loses_nothing)
 	cr_expect_eq(node_counters(w.nodes[0].node)->messages_published, 3);
 	world_fini(&w);
 }
+
+// What is published anew is old enough to be trimmed by that.
+Test(trust, a_later_life_takes_over_what_is_due_to_be_trimmed)
+{
+	struct world w;
+	world_init(&w, 33);
+	world_start(&w, 0);
+	world_start(&w, 1);
+	struct node *node = world_node(&w, 0);
+	for (int i = 0; i < 3; i++) {
+		cr_assert(world_publish(&w, 0, 100000));
+		world_run(&w, SECOND / 10);
+	}
+	for (struct batch *b = node->publisher.own->oldest; b; b = b->newer)
+		b->arrived -= RETAIN_TIME;
+	node_clash_hint(node);
+	world_run(&w, SECOND / 20);
+	world_seed(&w, 0, 1);
+	world_run(&w, 5 * SECOND);
+	cr_expect_eq(w.nodes[1].read[0], 3);
+	cr_expect_eq(w.nodes[1].disorder, 0);
+	cr_expect_eq(world_events(&w, 0, "lost"), 0);
+	world_fini(&w);
+}
