@@ -73,7 +73,8 @@ struct found {
 	struct address *out;
 	size_t count, max;
 	uint16_t port;
-	bool six; // the socket has IPv6
+	bool six;	 // the socket has IPv6
+	bool link_local; // for want of better ones
 };
 
 static bool is_link_local(const struct address *a)
@@ -85,7 +86,7 @@ static void add(struct found *f, struct address a)
 {
 	a.port = f->port;
 	if (f->count == f->max || !address_dialable(&a) || address_is_loopback(&a) ||
-		is_link_local(&a) || (a.family == 6 && !f->six))
+		(is_link_local(&a) && !f->link_local) || (a.family == 6 && !f->six))
 		return;
 	for (size_t i = 0; i < f->count; i++)
 		if (address_equal(&f->out[i], &a))
@@ -142,6 +143,9 @@ size_t listen_detect(struct address *out, size_t max, int fd, const struct addre
 	add_source(&f, &far_four);
 	add_source(&f, &far_six);
 	add_interfaces(&f);
+	f.link_local = true;
+	if (f.count == 0)
+		add_interfaces(&f);
 	if (f.count == 0)
 		out[f.count++] = (struct address){ 4, { 127, 0, 0, 1 }, f.port };
 	return f.count;

@@ -15,8 +15,8 @@
 int listen_open(struct address *address);
 // The addresses of this machine at which others reach a socket that listens everywhere, the best
 // one first: that from which the kernel would talk to `toward` (family 0: to anybody far away),
-// then those of the other interfaces; without any, 127.0.0.1. Sends nothing. At most `max`, which
-// is not 0: how many.
+// then those of the other interfaces; without any, those of IPv4 that are link-local, or 127.0.0.1.
+// Sends nothing. At most `max`, which is not 0: how many.
 size_t listen_detect(struct address *out, size_t max, int fd, const struct address *toward);
 // The first address of an interface that shares `bits` bits with `subnet`, with its port.
 // 0; -ENOENT: none has; -errno.

@@ -193,6 +193,15 @@ Test(listen, without_a_network)
 	expect_own(&seed, want, 1);
 }
 
+// For want of a better one.
+Test(listen, link_local_alone)
+{
+	static const char *const want[] = { "169.254.7.7" };
+
+	enter_network("ip addr add 169.254.7.7/16 dev one && ip link set one up");
+	expect_own(&nobody, want, 1);
+}
+
 Test(listen, the_address_towards_the_seed_is_first)
 {
 	static const char *const far[] = { "10.77.1.1", "10.77.2.1", "fd77::1" };
