@@ -122,6 +122,31 @@
 #define SPLIT_CONFIRM	     (5 * SECOND)  // between two mismatches that make a netsplit
 #define SPLIT_FORGET	     (60 * SECOND) // without evidence either way
 
+// Discovery on the local network. A private network may use any group of 239.255.0.0/16 as long as
+// routers keep to its scope (RFC 2365), and ff12:: is of one link and given to nobody for good
+// (RFC 4291, 2.7). The port and the ends of the groups are ours, 8495.
+#define HAIL_PORT	      8495
+#define HAIL_GROUP_FOUR	      "239.255.84.95"
+#define HAIL_GROUP_SIX	      "ff12::8495"
+#define HAIL_BURST	      3 // at the start: a datagram may get lost
+#define HAIL_BURST_INTERVAL   (300 * MILLISECOND)
+#define HAIL_INTERVAL_SEEKING (10 * SECOND) // with fewer than min_peers
+#define HAIL_INTERVAL	      (60 * SECOND) // for others, and for netsplits
+// Whoever asks is answered within this, by about so many, however many hear it; and one node does
+// so no more often than this.
+#define HAIL_ANSWER_DELAY    (500 * MILLISECOND)
+#define HAIL_ANSWERS	     3
+#define HAIL_ANSWER_INTERVAL (1 * SECOND)
+#define HAIL_HEARD	     64 // nodes whose last hail is known; older ones can be played again
+// Hails that are listened to: so many at once, and then so often.
+#define HAIL_NEWS_BURST	   64
+#define HAIL_NEWS_INTERVAL (50 * MILLISECOND)
+// Addresses hailed from. The kernel lets a socket be in 20 groups (igmp_max_memberships).
+#define HAIL_ADDRESSES 16
+// Datagrams read at a time, and the pause after so many: 1,280 a second, of some 5 us each.
+#define HAIL_TURN  64
+#define HAIL_PAUSE (50 * MILLISECOND)
+
 // Members: announcements of everyone to everyone.
 #define MEMBERS_MAX	 16384
 #define LEASE_RENEW	 (300 * SECOND)

@@ -36,7 +36,9 @@ struct node *node_new(const struct node_config *config, const struct node_driver
 	node->instance = random_next(&node->random);
 	node->id = config->identity->id;
 	node->channels = channel_settings_new(config->identity);
-	if (!node->channels || broadcast_init(node) < 0) {
+	node->lan = config->discovery ? lan_new() : NULL;
+	if (!node->channels || (config->discovery && !node->lan) || broadcast_init(node) < 0) {
+		free(node->lan);
 		channel_settings_free(node->channels);
 		free(node);
 		return NULL;
@@ -81,6 +83,7 @@ void node_free(struct node *node)
 	announce_fini(&node->announce);
 	members_fini(&node->members);
 	view_fini(&node->view);
+	free(node->lan);
 	event_log_fini(&node->events);
 	channel_settings_free(node->channels);
 	free(node);

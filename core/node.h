@@ -15,6 +15,7 @@
 #include "core/access.h"
 #include "core/address.h"
 #include "core/event.h"
+#include "core/hail.h"
 #include "core/identity.h"
 #include "core/keyring.h"
 #include "core/log.h"
@@ -41,6 +42,7 @@ struct node_config {
 	uint32_t min_peers;
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;
+	bool discovery; // find others on the local network
 };
 
 struct node_driver {
@@ -74,7 +76,12 @@ struct node_driver {
 	X(accepts_failed)  /* no descriptor for a connection */                \
 	X(dials_failed)                                                        \
 	X(announcements_dropped) /* from unknown, stale or too many origins */ \
-	X(sources_refused)	 /* above the bound on sources */
+	X(sources_refused)	 /* above the bound on sources */              \
+	X(hails_sent)                                                          \
+	X(hails_heard)                                                         \
+	X(hails_foreign) /* of other networks */                               \
+	X(hails_refused) /* damaged, or forged */                              \
+	X(hails_dropped) /* copies, and more than are listened to */
 
 struct node_counters {
 #define X(name) uint64_t name;
@@ -119,6 +126,19 @@ void link_set_socket(struct link *link, void *socket);
 void *link_socket(const struct link *link);
 
 void node_add_seed(struct node *node, const char *host, uint16_t port);
+
+// For discovery on the local network (core/discovery).
+//
+// When this node wants to hail; UINT64_MAX: never.
+uint64_t node_hail_due(const struct node *node);
+// It is time, and taken as done: one node_hail() for each address is to follow.
+bool node_hail_begin(struct node *node);
+// The datagram to send from an address at which this node listens. 0 or -ENOMEM.
+int node_hail(struct node *node, const struct address *address, uint8_t datagram[HAIL_BYTES]);
+// A datagram has come.
+void node_hailed(struct node *node, const struct address *from, const uint8_t *bytes, size_t n);
+// So many more had no room in the socket.
+void node_hails_lost(struct node *node, uint64_t count);
 
 // For the face.
 //

@@ -7,6 +7,7 @@
 #include "core/broadcast.h"
 #include "core/component.h"
 #include "core/dial.h"
+#include "core/lan.h"
 #include "core/members.h"
 #include "core/node.h"
 #include "core/overlay.h"
@@ -64,6 +65,7 @@ struct node {
 	struct members members;
 	struct broadcast broadcast;
 	struct publisher publisher;
+	struct lan *lan; // NULL: no discovery
 
 	bool log_changed, streams_changed, peers_changed, connects_changed;
 };

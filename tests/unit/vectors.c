@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/batch.h"
+#include "core/hail.h"
 #include "core/wire.h"
 
 #define A                                                                                       \
@@ -558,6 +559,31 @@ static void announce_gone(const uint8_t *p, size_t n)
 	check_announced_id(ANNOUNCE_GONE, 6, p, n);
 }
 
+static void check_hail(const struct hail *h, const uint8_t *p, size_t n)
+{
+	uint8_t datagram[HAIL_BYTES];
+	struct hail g;
+
+	cr_assert_eq(hail_encode(h, &ring, datagram), 0);
+	buffer_append(&out, datagram, sizeof datagram);
+	cr_assert_eq(hail_decode(&g, &ring, p, n), 0);
+	cr_expect_eq(g.asks, h->asks);
+	expect_id(&g.id, &h->id);
+	cr_expect_eq(g.incarnation, h->incarnation);
+	cr_expect_eq(g.counter, h->counter);
+	expect_address(&g.address, &h->address);
+}
+
+static void hail_four(const uint8_t *p, size_t n)
+{
+	check_hail(&(struct hail){ true, dialler->id, INCARNATION, 1, FOUR(8495) }, p, n);
+}
+
+static void hail_six(const uint8_t *p, size_t n)
+{
+	check_hail(&(struct hail){ false, dialler->id, INCARNATION, 2, SIX(8495) }, p, n);
+}
+
 // Encodes the frame into `out`, decodes the payload and compares.
 static const struct vector {
 	const char *name;
@@ -595,6 +621,8 @@ static const struct vector {
 	{ "announce-netsplit", FRAME_ANNOUNCE, announce_netsplit },
 	{ "announce-healed", FRAME_ANNOUNCE, announce_healed },
 	{ "announce-gone", FRAME_ANNOUNCE, announce_gone },
+	{ "hail-four", 0, hail_four },
+	{ "hail-six", 0, hail_six },
 };
 #define VECTORS (sizeof vectors / sizeof vectors[0])
 
