@@ -28,6 +28,7 @@ static void stop(struct daemon *d, enum exit_code code)
 	d->journal.terminal = false;
 	ready_notify("STOPPING=1");
 	net_stop_listening(&d->net);
+	discovery_stop(&d->discovery);
 	// First those who wait here: they are told of our end and not of our peers'.
 	session_end_calls(d->session);
 	node_stop(d->node);
@@ -79,10 +80,25 @@ static bool give_up_privileges(struct daemon *d)
 	return r == 0 || r == -ENOSYS;
 }
 
+static void discover(struct daemon *d)
+{
+	struct address listening = d->options.address;
+
+	listening.port = d->addresses[0].port;
+	int r = discovery_start(&d->discovery, d->loop, d->node, &listening);
+	if (r < 0)
+		journal_say(&d->journal, LEVEL_WARN,
+			"UDP port %u: %s: this node finds nobody on the local network, nor do others "
+			"find it; name a seed",
+			HAIL_PORT, strerror(-r));
+}
+
 // Only now: nothing of a stranger's is looked at with privileges.
 static void meet_others(struct daemon *d)
 {
 	net_start_accepting(&d->net);
+	if (options_discovery(&d->options))
+		discover(d);
 	for (size_t i = 0; i < d->options.seed_count; i++)
 		node_add_seed(d->node, d->options.seeds[i].host, d->options.seeds[i].port);
 }
@@ -325,6 +341,7 @@ static void on_turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct daemon *d = w->data;
 
+	discovery_turn(&d->discovery);
 	session_turn(d->session);
 	// What was sent made room for writers that wait, and they have something to send in turn.
 	if (net_flush(&d->net)) {

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "core/access.h"
+#include "core/discovery.h"
 #include "core/identity.h"
 #include "core/keyring.h"
 #include "core/net.h"
@@ -44,6 +45,7 @@ struct daemon {
 	size_t address_count;
 	struct ev_loop *loop;
 	struct net net;
+	struct discovery discovery;
 	struct node *node;
 	struct session *session;
 	struct mount_helper helper;

@@ -158,6 +158,10 @@ static int add_limited(scmp_filter_ctx filter, pid_t child)
 		{ "ioctl", SCMP_A1(SCMP_CMP_EQ, TCGETS) },
 		{ "ioctl", SCMP_A1(SCMP_CMP_EQ, FIONBIO) },
 		{ "ioctl", SCMP_A1(SCMP_CMP_EQ, FIONREAD) },
+		// The addresses of the interfaces, for discovery.
+		{ "ioctl", SCMP_A1(SCMP_CMP_EQ, SIOCGIFCONF) },
+		{ "ioctl", SCMP_A1(SCMP_CMP_EQ, SIOCGIFFLAGS) },
+		{ "ioctl", SCMP_A1(SCMP_CMP_EQ, SIOCGIFINDEX) },
 		// abort(3) sends a signal to us, and the helper may have to be ended.
 		{ "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()) },
 		{ "kill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)(child > 0 ? child : getpid())) },

@@ -54,6 +54,14 @@ static enum exit_code complain_missing(struct daemon *d)
 	const char *path = d->key_path, *host = d->options.seeds[0].host;
 	bool six = strchr(host, ':');
 
+	if (d->options.seed_count == 0) {
+		journal_say(&d->journal, LEVEL_FATAL,
+			"%s: there is no network key; copy this file from a machine of the "
+			"network, or make this the first node of a new one: smokefs none %s",
+			path, d->mountpoint);
+		return CODE_USAGE;
+	}
+
 	journal_say(&d->journal, LEVEL_FATAL,
 		"%s: there is no network key; copy this file from a machine of the network, e.g. "
 		"mkdir -p -m 700 %.*s && scp -p %s%s%s:%s %s (a node that root runs has it in "
@@ -118,7 +126,7 @@ enum exit_code keys_start(struct daemon *d)
 	if (code != CODE_CLEAN)
 		return code;
 	r = keyfile_load(&d->keyring, d->key_path, d->owner, &line, why);
-	if (r == -ENOENT && d->options.seed_count > 0)
+	if (r == -ENOENT && (d->options.seed_count > 0 || !d->options.none))
 		return complain_missing(d);
 	if (r == -ENOENT) {
 		code = make_key(d, why);

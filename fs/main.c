@@ -220,6 +220,7 @@ static enum exit_code start_node(struct daemon *d)
 		.min_peers = d->options.min_peers,
 		.max_peers = d->options.max_peers,
 		.ping_timeout = d->options.ping_timeout,
+		.discovery = options_discovery(&d->options),
 	};
 
 	memcpy(config.name, d->options.name, sizeof config.name);
@@ -278,6 +279,7 @@ static void finish(struct daemon *d)
 	if (d->session)
 		session_free(d->session);
 	mount_helper_stop(&d->helper, d->mountpoint);
+	discovery_stop(&d->discovery);
 	if (d->node)
 		node_free(d->node);
 	if (d->loop) {

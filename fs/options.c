@@ -357,14 +357,21 @@ void options_fini(struct options *o)
 		free(o->words[--o->word_count]);
 }
 
+bool options_discovery(const struct options *o)
+{
+	return o->seed_count == 0 && !o->no_discovery;
+}
+
 const char *options_usage(void)
 {
 	return "Usage: smokefs [options] [SEED[,SEED...]] MOUNTPOINT\n"
-	       "Joins a peer-to-peer network and mounts it. SEED is host:port, or none.\n"
+	       "Joins a peer-to-peer network and mounts it. SEED is host:port; without one, nodes of\n"
+	       "the local network are found. With none this is, if need be, the first node.\n"
 	       "\n"
 	       "  -a, --address ADDR       address to listen at, or a subnet (all addresses)\n"
 	       "  -p, --port PORT          port to listen at (8495, or the next free one)\n"
 	       "  -s, --seed HOST:PORT     a node to join by; may be repeated\n"
+	       "      --no-discovery       do not look for others on the local network\n"
 	       "      --min-peers N        look for more peers below this (3)\n"
 	       "      --max-peers N        keep no more peers than this; 0: no limit (5)\n"
 	       "      --ping-timeout MS    a peer silent for this long is gone (3000)\n"

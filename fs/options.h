@@ -33,6 +33,8 @@ struct options {
 	struct address address; // family 0, port 0: none was asked for
 	struct seed seeds[SEEDS_MAX];
 	size_t seed_count;
+	bool none;	   // said to have no seed: the first node of a network
+	bool no_discovery; // on the local network
 	uint32_t min_peers;
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;
@@ -62,6 +64,8 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv);
 void options_fini(struct options *o);
 const char *options_usage(void);
+// Does the node look for others on the local network? Whoever names seeds has said where to look.
+bool options_discovery(const struct options *o);
 
 // Leaves one sentence in `error`, for the parts of options_parse(). Returns -EINVAL.
 __attribute__((format(printf, 2, 3))) int options_complain(

@@ -104,8 +104,10 @@ static int add_seed(struct options *o, const char *shown, const char *text)
 	struct seed *seed = &o->seeds[o->seed_count];
 	struct address a;
 
-	if (strcmp(text, "none") == 0)
+	if (strcmp(text, "none") == 0) {
+		o->none = true;
 		return 0;
+	}
 	if (o->seed_count == SEEDS_MAX)
 		return options_complain(
 			o, "%s: more than %d seeds; a few are enough", shown, SEEDS_MAX);
@@ -229,6 +231,12 @@ static int set_key(struct options *o, const char *shown, const char *value)
 static int set_new_key(struct options *o, const char *shown, const char *value)
 {
 	o->new_key = true;
+	return 0;
+}
+
+static int set_no_discovery(struct options *o, const char *shown, const char *value)
+{
+	o->no_discovery = true;
 	return 0;
 }
 
@@ -389,6 +397,7 @@ const struct setting settings[] = {
 	{ "address", 'a', VALUE_REQUIRED, set_address },
 	{ "port", 'p', VALUE_REQUIRED, set_port },
 	{ "seed", 's', VALUE_REQUIRED, setting_set_seeds, .alias = "seeds" },
+	{ "no-discovery", 0, VALUE_NONE, set_no_discovery },
 	{ "min-peers", 0, VALUE_REQUIRED, set_min_peers, .alias = "minPeerNo" },
 	{ "max-peers", 0, VALUE_REQUIRED, set_max_peers, .alias = "maxPeerNo" },
 	{ "ping-timeout", 0, VALUE_REQUIRED, set_ping_timeout, .alias = "pingTimeout" },

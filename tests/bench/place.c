@@ -95,9 +95,9 @@ static pid_t start_node(const struct place *place, enum build build, const char 
 	pid_t pid = fork_daemon();
 	if (pid != 0)
 		return pid;
-	execl(daemon, "smokefs", "-f", "--address", "127.0.0.1", "--port", ports, "--state", state,
-		"--key", key, "--log-level", "error", "--name", names[node], seed, mountpoint,
-		NULL);
+	execl(daemon, "smokefs", "-f", "--no-discovery", "--address", "127.0.0.1", "--port", ports,
+		"--state", state, "--key", key, "--log-level", "error", "--name", names[node], seed,
+		mountpoint, NULL);
 	perror(daemon);
 	_exit(127);
 }

@@ -428,7 +428,7 @@ class Node:
     """One daemon and its mount."""
 
     def __init__(self, lab, name, seeds=(), port=None, options=(), foreground=False, state=None,
-                 mount=None, key=None, listen='127.0.0.1'):
+                 mount=None, key=None, listen='127.0.0.1', discovery=False):
         self.lab = lab
         self.name = name
         self.port = port or free_port()
@@ -440,6 +440,8 @@ class Node:
         self.key = lab.key if key is None else key  # '': the default
         self.listen = listen  # None: as it chooses
         self.seeds = seeds
+        # Nodes of a test meet as it says, and not because they are on one machine.
+        self.discovery = [] if discovery else ['--no-discovery']
         self.options = list(options)
         self.foreground = foreground
         self.expected = []  # regular expressions for lines of stderr
@@ -454,7 +456,8 @@ class Node:
         return [SMOKEFS, '-p', str(self.port), '--state', self.state, '--name', self.name,
                 '--log', self.log, '--log-level', 'trace',
                 *(['--key', self.key] if self.key else []),
-                *(['--address', self.listen] if self.listen else []), *self.options,
+                *(['--address', self.listen] if self.listen else []), *self.discovery,
+                *self.options,
                 *(['-f'] if self.foreground else []), ','.join(seeds), self.mount]
 
     def start(self):

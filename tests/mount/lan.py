@@ -158,7 +158,7 @@ class Resident(Node):
     def command(self):
         seeds = [s.address if isinstance(s, Node) else s for s in self.seeds] or ['none']
         return [SMOKEFS, '--name', self.name, '--log', self.log, '--log-level', 'trace',
-                *self.options, ','.join(seeds), self.mount]
+                *self.discovery, *self.options, ','.join(seeds), self.mount]
 
     def start(self):
         super().start()

@@ -73,6 +73,26 @@ Test(options, seeds)
 	ACCEPT("5gum.example:8495 mnt");
 }
 
+// Who names a seed has said where to look.
+Test(options, discovery)
+{
+	ACCEPT("mnt");
+	cr_assert(options_discovery(&o) && !o.none);
+	ACCEPT("none mnt");
+	cr_assert(options_discovery(&o) && o.none);
+	ACCEPT("-s none -o seeds=none mnt");
+	cr_assert(options_discovery(&o) && o.none);
+	ACCEPT("a:1 mnt");
+	cr_assert_not(options_discovery(&o) || o.none);
+	ACCEPT("none,a:1 mnt");
+	cr_assert_not(options_discovery(&o));
+	ACCEPT("--no-discovery mnt");
+	cr_assert_not(options_discovery(&o));
+	ACCEPT("none mnt -o no_discovery");
+	cr_assert_not(options_discovery(&o));
+	REFUSE("mnt -o no_discovery=1", "-o no_discovery: takes no value");
+}
+
 Test(options, seeds_refused)
 {
 	REFUSE("0.0.0.0:8495 mnt", "is not the address of one host");
