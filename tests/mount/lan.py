@@ -76,12 +76,13 @@ class Spaces:
 class Network:
     """A switch. It has an address, 10.77.0.53, for whoever is to be a host without a node."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, number=53):
         self.lab = lab
         self.spaces = Spaces('net')
         # Without a hardware address of its own it takes that of a port, and another one later.
-        self.spaces.ip('link set lo up', 'link add switch address 02:00:00:00:00:53 type bridge',
-                       'link set switch up', 'addr add 10.77.0.53/24 dev switch')
+        self.spaces.ip('link set lo up',
+                       'link add switch address 02:00:00:00:00:%02d type bridge' % number,
+                       'link set switch up', 'addr add 10.77.0.%d/24 dev switch' % number)
 
     def host(self, name, *addresses):
         return Host(self, name, addresses)
