@@ -162,6 +162,10 @@
 #define CLASH_COUNT 3
 #define CLASH_TIME  (60 * SECOND)
 
+// Names that are remembered: each member may have one. They are stored this long after a new one.
+#define NAMES_MAX	  MEMBERS_MAX
+#define NAMES_STORE_DELAY (5 * SECOND)
+
 // Logs in the mount.
 #define EVENTS_BYTES (1 * MIB)
 #define EVENT_LINE   1024

@@ -30,7 +30,7 @@ static const char *const list_names[] = {
 bool state_has_name(const char *name)
 {
 	const char *const names[] = { LOCK, NODE_KEY, COUNT, list_names[STATE_AUTHORIZED],
-		list_names[STATE_DENIED] };
+		list_names[STATE_DENIED], STATE_NAMES };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		size_t n = strlen(names[i]);
@@ -136,7 +136,7 @@ static int write_all(int fd, const void *text, size_t n)
 	return (size_t)written == n ? 0 : -ENOSPC;
 }
 
-static int write_file(int directory, const char *name, const void *text, size_t n)
+static int write_file(int directory, const char *name, const void *text, size_t n, bool sync)
 {
 	char aside[32];
 	int r;
@@ -150,12 +150,12 @@ static int write_file(int directory, const char *name, const void *text, size_t 
 	if (fd < 0)
 		return -errno;
 	r = write_all(fd, text, n);
-	if (r == 0 && fsync(fd) < 0)
+	if (r == 0 && sync && fsync(fd) < 0)
 		r = -errno;
 	close(fd);
 	if (r == 0 && renameat(directory, aside, directory, name) < 0)
 		r = -errno;
-	if (r == 0 && fsync(directory) < 0)
+	if (r == 0 && sync && fsync(directory) < 0)
 		r = -errno;
 	if (r < 0)
 		unlinkat(directory, aside, 0);
@@ -223,7 +223,7 @@ static int store_key(const struct state *s)
 
 	keyfile_encode(text, s->secret);
 	text[KEY_TEXT] = '\n';
-	r = write_file(s->directory, NODE_KEY, text, sizeof text);
+	r = write_file(s->directory, NODE_KEY, text, sizeof text, true);
 	explicit_bzero(text, sizeof text);
 	return r;
 }
@@ -275,7 +275,7 @@ static int store_incarnation(struct state *s, uint64_t incarnation)
 	char text[FILE_MAX];
 	int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)incarnation);
 
-	return write_file(s->directory, COUNT, text, (size_t)n);
+	return write_file(s->directory, COUNT, text, (size_t)n, true);
 }
 
 static int advance_incarnation(struct state *s, uint64_t wall)
@@ -300,6 +300,39 @@ int state_keep_incarnation(struct state *s, uint64_t incarnation)
 	if (r == 0)
 		s->incarnation = incarnation;
 	return r;
+}
+
+// Text.
+
+ssize_t state_read_text(const struct state *s, const char *name, size_t max, char **text)
+{
+	struct stat st;
+	ssize_t r;
+	int fd;
+
+	*text = NULL;
+	if (s->directory < 0)
+		return -ENOENT;
+	fd = openat(s->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ELOOP ? -EINVAL : -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode))
+		r = -EINVAL;
+	else if (st.st_size > (off_t)max)
+		r = -EFBIG;
+	else if (!(*text = malloc((size_t)st.st_size + 1)))
+		r = -ENOMEM;
+	else if ((r = read(fd, *text, (size_t)st.st_size)) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int state_write_text(struct state *s, const char *name, const void *text, size_t n)
+{
+	return s->ephemeral ? 0 : write_file(s->directory, name, text, n, false);
 }
 
 // The whole.
@@ -480,8 +513,8 @@ static int edit_list(struct state *s, enum state_list list, const struct id *id,
 	if (r == 0 && buffer_length(&out) > ACCESS_TEXT_MAX)
 		r = -ENOSPC;
 	if (r == 0 && (!exists || buffer_length(&out) != (size_t)n))
-		r = write_file(
-			s->directory, list_names[list], buffer_bytes(&out), buffer_length(&out));
+		r = write_file(s->directory, list_names[list], buffer_bytes(&out),
+			buffer_length(&out), true);
 	if (r < 0)
 		complain(s, list_names[list], r, why);
 out:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The state directory: who this node is and whom it links to, across restarts. Files: `node.key`,
-// `incarnation`, `lock`, and, when there is something to say, `authorized_peers` and
-// `denied_peers`.
+// `incarnation`, `lock`, and, when there is something to say, `authorized_peers`, `denied_peers`
+// and `names`.
 #pragma once
 
 #include <stdbool.h>
@@ -22,6 +22,8 @@ struct state {
 	bool ephemeral; // nothing can be written: this key ends with the process
 };
 
+#define STATE_NAMES "names" // see core/names
+
 enum state_list { STATE_AUTHORIZED, STATE_DENIED };
 
 // The default directory for a mount point (absolute, canonical): below $XDG_STATE_HOME or
@@ -39,6 +41,12 @@ int state_open(
 void state_close(struct state *s);
 // Is this the name of a file that a state directory has, or is about to have?
 bool state_has_name(const char *name);
+// Text beside the keys, such as is worth keeping and can be done without. Reads at most `max` bytes
+// into `*text`, the caller's to free: how many, -ENOENT, -EINVAL no file of ours, -EFBIG,
+// -ENOMEM...
+ssize_t state_read_text(const struct state *s, const char *name, size_t max, char **text);
+// Replaces it as a whole, without waiting for the disk. 0 or -errno; nothing to do when ephemeral.
+int state_write_text(struct state *s, const char *name, const void *text, size_t n);
 // Stores an incarnation for the next start. 0 or -errno; nothing to do when ephemeral.
 int state_keep_incarnation(struct state *s, uint64_t incarnation);
 

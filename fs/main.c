@@ -122,8 +122,10 @@ static enum exit_code start_state(struct daemon *d)
 			d->state_path);
 	if (r == 0)
 		r = state_read_access(&d->state, &d->access, why);
-	if (r == 0)
+	if (r == 0) {
+		daemon_read_names(d);
 		return CODE_CLEAN;
+	}
 	journal_say(&d->journal, LEVEL_FATAL, "%s", why);
 	return CODE_SYSTEM;
 }
@@ -289,6 +291,8 @@ static void finish(struct daemon *d)
 	identity_free(d->identity);
 	keyring_fini(&d->keyring);
 	access_fini(&d->access);
+	daemon_store_names(d);
+	names_fini(&d->names);
 	state_close(&d->state);
 	journal_close(&d->journal);
 	options_fini(&d->options);

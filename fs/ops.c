@@ -94,12 +94,13 @@ static void on_access(fuse_req_t req, fuse_ino_t nodeid, int mask)
 
 static void on_readlink(fuse_req_t req, fuse_ino_t nodeid)
 {
-	struct peer peer;
+	char text[TREE_LINK];
+	int r = tree_link(&ops_of(req)->tree, nodeid, text);
 
-	if (node_find_peer(ops_of(req)->tree.node, tree_serial(nodeid), &peer))
-		fuse_reply_readlink(req, id_format(&peer.id).text);
+	if (r < 0)
+		fuse_reply_err(req, -r);
 	else
-		fuse_reply_err(req, ESTALE);
+		fuse_reply_readlink(req, text);
 }
 
 static void on_statfs(fuse_req_t req, fuse_ino_t nodeid)
@@ -245,10 +246,11 @@ const struct fuse_lowlevel_ops ops_table = {
 	.rename = on_rename,
 };
 
-void ops_init(struct ops *ops, struct node *node, const struct tree_owner *owner)
+void ops_init(
+	struct ops *ops, struct node *node, struct names *names, const struct tree_owner *owner)
 {
 	*ops = (struct ops){ 0 };
-	tree_init(&ops->tree, node, owner);
+	tree_init(&ops->tree, node, names, owner);
 	handles_init(&ops->handles, node);
 }
 

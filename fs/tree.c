@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +30,10 @@ static const struct tree_file files[] = {
 	{ TREE_PEER_ADDRESS, TREE_PEER, "address", TREE_TEXT, 0400, text_peer_address },
 	{ TREE_PEER_NAME, TREE_PEER, "name", TREE_TEXT, 0400, text_peer_name },
 	{ TREE_PEER_STATUS, TREE_PEER, "status", TREE_TEXT, 0400, text_peer_status },
+	{ TREE_BY_NAME, TREE_ROOT, "by-name", TREE_DIRECTORY, 0500, NULL },
+	{ TREE_BY_ADDRESS, TREE_ROOT, "by-address", TREE_DIRECTORY, 0500, NULL },
+	{ TREE_NAME_LINK, TREE_BY_NAME, NULL, TREE_SYMLINK, 0777, NULL },
+	{ TREE_ADDRESS_LINK, TREE_BY_ADDRESS, NULL, TREE_SYMLINK, 0777, NULL },
 };
 #define FILES (sizeof files / sizeof *files)
 
@@ -61,15 +66,17 @@ const struct tree_file *tree_file(fuse_ino_t nodeid)
 	return NULL;
 }
 
-void tree_init(struct tree *tree, struct node *node, const struct tree_owner *owner)
+void tree_init(
+	struct tree *tree, struct node *node, struct names *names, const struct tree_owner *owner)
 {
-	*tree = (struct tree){ .node = node, .owner = *owner };
+	*tree = (struct tree){ .node = node, .names = names, .owner = *owner };
 	clock_gettime(CLOCK_REALTIME, &tree->born);
 	tree->peers_changed = tree->born;
 }
 
 void tree_touch_peers(struct tree *tree)
 {
+	alias_note(tree->names, tree->node);
 	clock_gettime(CLOCK_REALTIME, &tree->peers_changed);
 }
 
@@ -116,6 +123,31 @@ static int lookup_peer(const struct tree *tree, const char *name, fuse_ino_t *no
 	return 0;
 }
 
+static int lookup_alias(
+	const struct tree *tree, enum tree_type directory, const char *name, fuse_ino_t *nodeid)
+{
+	bool by_name = directory == TREE_BY_NAME;
+	uint32_t serial =
+		alias_find(tree->node, tree->names, by_name ? ALIAS_NAME : ALIAS_ADDRESS, name);
+
+	if (!serial)
+		return -ENOENT;
+	*nodeid = make_nodeid(by_name ? TREE_NAME_LINK : TREE_ADDRESS_LINK, serial);
+	return 0;
+}
+
+int tree_link(const struct tree *tree, fuse_ino_t nodeid, char text[TREE_LINK])
+{
+	const struct tree_file *file = tree_file(nodeid);
+	struct peer peer;
+
+	if (!file || !node_find_peer(tree->node, tree_serial(nodeid), &peer))
+		return -ESTALE;
+	snprintf(text, TREE_LINK, "%s%s", file->type == TREE_PEER_LINK ? "" : ALIAS_TARGET,
+		id_format(&peer.id).text);
+	return 0;
+}
+
 int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino_t *nodeid)
 {
 	const struct tree_file *directory = tree_file(parent);
@@ -130,6 +162,8 @@ int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino
 		return -ENAMETOOLONG;
 	if (directory->type == TREE_PEERS)
 		return lookup_peer(tree, name, nodeid);
+	if (directory->type == TREE_BY_NAME || directory->type == TREE_BY_ADDRESS)
+		return lookup_alias(tree, directory->type, name, nodeid);
 	if (directory->type == TREE_PEER && !node_find_peer(tree->node, serial, &peer))
 		return -ESTALE;
 	for (size_t i = 1; i < FILES; i++) {
@@ -198,7 +232,8 @@ int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 		if (!node_find_peer(tree->node, tree_serial(nodeid), &peer))
 			return -ESTALE;
 		changed = from_wall(peer.since_wall);
-	} else if (file->type == TREE_PEERS) {
+	} else if (file->type == TREE_PEERS || file->type == TREE_BY_NAME ||
+		   file->type == TREE_BY_ADDRESS) {
 		changed = tree->peers_changed;
 	} else if (file->type == TREE_EVENTS) {
 		st->st_size = (off_t)events->head;
@@ -207,6 +242,8 @@ int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 			changed = from_wall(events->changed);
 	} else if (file->type == TREE_PEER_LINK) {
 		st->st_size = ID_TEXT;
+	} else if (file->kind == TREE_SYMLINK) {
+		st->st_size = TREE_LINK - 1;
 	}
 	st->st_atim = st->st_mtim = st->st_ctim = changed;
 	return 0;
@@ -238,6 +275,28 @@ static int list_peers(const struct tree *tree, fuse_req_t req, struct buffer *ou
 	return r;
 }
 
+struct listing {
+	fuse_req_t req;
+	struct buffer *out;
+	enum tree_type type;
+};
+
+static int list_alias(void *context, const struct alias *alias)
+{
+	const struct listing *l = context;
+	return add_entry(l->req, l->out, alias->text, make_nodeid(l->type, alias->serial));
+}
+
+static int list_aliases(
+	const struct tree *tree, enum tree_type directory, fuse_req_t req, struct buffer *out)
+{
+	bool by_name = directory == TREE_BY_NAME;
+	struct listing l = { req, out, by_name ? TREE_NAME_LINK : TREE_ADDRESS_LINK };
+
+	return alias_each(
+		tree->node, tree->names, by_name ? ALIAS_NAME : ALIAS_ADDRESS, list_alias, &l);
+}
+
 int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, struct buffer *out)
 {
 	const struct tree_file *parent = tree_file(directory);
@@ -252,6 +311,8 @@ int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, str
 		r = add_entry(req, out, "..", make_nodeid(parent->parent, 0));
 	if (r == 0 && parent->type == TREE_PEERS)
 		return list_peers(tree, req, out);
+	if (r == 0 && (parent->type == TREE_BY_NAME || parent->type == TREE_BY_ADDRESS))
+		return list_aliases(tree, parent->type, req, out);
 	for (size_t i = 1; r == 0 && i < FILES; i++)
 		if (files[i].parent == parent->type)
 			r = add_entry(req, out, files[i].name, make_nodeid(files[i].type, serial));

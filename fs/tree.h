@@ -13,7 +13,9 @@
 #include <time.h>
 
 #include "core/buffer.h"
+#include "core/names.h"
 #include "core/node.h"
+#include "fs/alias.h"
 
 struct text_context;
 
@@ -32,6 +34,10 @@ enum tree_type {
 	TREE_PEER_ADDRESS,
 	TREE_PEER_NAME,
 	TREE_PEER_STATUS,
+	TREE_BY_NAME,
+	TREE_BY_ADDRESS,
+	TREE_NAME_LINK,
+	TREE_ADDRESS_LINK,
 	TREE_TYPES,
 };
 
@@ -63,20 +69,26 @@ struct tree_owner {
 
 struct tree {
 	struct node *node;
+	struct names *names; // borrowed
 	struct tree_owner owner;
 	struct timespec born;
 	struct timespec peers_changed;
 	uint32_t unique;
 };
 
-void tree_init(struct tree *tree, struct node *node, const struct tree_owner *owner);
+void tree_init(
+	struct tree *tree, struct node *node, struct names *names, const struct tree_owner *owner);
 // The set of peers is another one: the time of peers/.
 void tree_touch_peers(struct tree *tree);
+
+#define TREE_LINK (sizeof ALIAS_TARGET + ID_TEXT)
 
 // NULL: no nodeid of ours.
 const struct tree_file *tree_file(fuse_ino_t nodeid);
 uint32_t tree_serial(fuse_ino_t nodeid);
 
+// What a symbolic link holds. 0 or -ESTALE.
+int tree_link(const struct tree *tree, fuse_ino_t nodeid, char text[TREE_LINK]);
 // 0; -ENOENT, -ENOTDIR, -ENAMETOOLONG, -ESTALE (a directory of a peer that is gone).
 int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino_t *nodeid);
 // 0 or -ESTALE.
