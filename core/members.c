@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "core/node_inner.h"
 
@@ -52,6 +53,8 @@ void members_heard(struct node *node, const struct id *id, const struct announce
 		HASH_ADD(hh, m->table, id, sizeof member->id, member);
 	}
 	memcpy(member->name, info->name, sizeof member->name);
+	if (node->config.names)
+		names_seen(node->config.names, member->name, id);
 	member->address = info->address;
 	member->expires = node->now + LEASE_EXPIRE;
 	overlay_peers(node, &(struct contact){ *id, info->address }, 1);
@@ -91,6 +94,45 @@ void members_gone(struct node *node, const struct id *id)
 		return;
 	members_left(node, id);
 	announce_send(node, ANNOUNCE_GONE, id->bytes, ID_BYTES);
+}
+
+static uint64_t wall_of(const struct node *node, uint64_t time)
+{
+	uint64_t ago = node->now - time;
+	return node->wall > ago ? node->wall - ago : 0;
+}
+
+static bool is_linked(const struct node *node, const struct id *id)
+{
+	const struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && id_equal(&link->id, id))
+			return true;
+	return false;
+}
+
+int node_each_member(const struct node *node,
+	int (*each)(void *context, const struct member_info *member), void *context)
+{
+	const struct node_config *config = &node->config;
+	struct member_info info = { .id = node->id,
+		.address = config->address,
+		.since_wall = wall_of(node, node->started) };
+	const struct member *member, *next;
+
+	memcpy(info.name, config->name, sizeof info.name);
+	int r = each(context, &info);
+	HASH_ITER (hh, node->members.table, member, next) {
+		if (r != 0)
+			break;
+		info = (struct member_info){ .id = member->id,
+			.address = member->address,
+			.since_wall = wall_of(node, member->since),
+			.state = is_linked(node, &member->id) ? MEMBER_PEER : MEMBER_OTHER };
+		memcpy(info.name, member->name, sizeof info.name);
+		r = each(context, &info);
+	}
+	return r;
 }
 
 void members_announce(struct node *node)

@@ -407,6 +407,8 @@ void node_dispatch_up(struct node *node, struct link *link)
 		link->name[0] ? event_escape(link->name).text : "-",
 		address_format(&link->address).text, link->outgoing ? "out" : "in", node->up_count);
 	node->peers_changed = true;
+	if (node->config.names)
+		names_seen(node->config.names, link->name, &link->id);
 	members_linked(node, link);
 	broadcast_link_up(node, link);
 	if (node->members.doubted || node->up_count == 1)

@@ -19,6 +19,7 @@
 #include "core/identity.h"
 #include "core/keyring.h"
 #include "core/log.h"
+#include "core/names.h"
 #include "core/stream.h"
 
 struct link;
@@ -29,6 +30,7 @@ struct node_config {
 	const struct identity *identity; // borrowed
 	struct keyring *keyring;	 // borrowed; not empty
 	struct access *access;		 // borrowed
+	struct names *names;		 // borrowed: who goes by which name; may be NULL
 	uint64_t incarnation;		 // higher than any this id was ever used with
 	// Keeps a higher incarnation for the next start, before it is used. 0 or -errno, which is
 	// logged. May be NULL.
@@ -164,6 +166,24 @@ const struct id *node_id(const struct node *node);
 uint64_t node_now(const struct node *node);
 uint64_t node_started(const struct node *node);
 size_t node_member_count(const struct node *node);
+
+// Everybody in the network, as far as this node has heard.
+enum member_state {
+	MEMBER_SELF,
+	MEMBER_PEER,  // linked to this node
+	MEMBER_OTHER, // known by its announcements
+};
+struct member_info {
+	struct id id;
+	char name[NAME_MAX_LENGTH + 1]; // empty: none
+	struct address address;		// family 0: it does not say
+	uint64_t since_wall;		// first heard, microseconds since the epoch
+	enum member_state state;
+};
+// Calls back for each one once, this node first and then as they came, until that gives something
+// other than 0, and returns it. The node is left alone meanwhile.
+int node_each_member(const struct node *node,
+	int (*each)(void *context, const struct member_info *member), void *context);
 
 // A direct peer, by its serial number: counts up, never reused by this process, never 0.
 struct peer {

@@ -14,18 +14,11 @@ static bool next_node(const struct node *node, uint32_t after, struct peer *peer
 	return node_next_peer(node, after, peer);
 }
 
-void alias_note(struct names *names, const struct node *node)
-{
-	struct peer peer;
-
-	for (uint32_t at = 0; next_node(node, at, &peer); at = peer.serial)
-		names_seen(names, peer.name, &peer.id);
-}
-
 // Does it have the name to itself?
-static bool owns_name(const struct node *node, const struct names *names, const struct peer *peer)
+static bool owns_name(const struct node *node, const struct peer *peer)
 {
-	const struct id *holder = names_holder(names, peer->name);
+	const struct names *names = node_config(node)->names;
+	const struct id *holder = names ? names_holder(names, peer->name) : NULL;
 
 	return holder && id_equal(holder, &peer->id) &&
 	       strcmp(peer->name, node_config(node)->name) != 0;
@@ -56,8 +49,7 @@ static void mark(struct alias *alias, const struct peer *peer)
 		id_format(&peer->id).text);
 }
 
-uint32_t alias_find(
-	const struct node *node, const struct names *names, enum alias_kind kind, const char *text)
+uint32_t alias_find(const struct node *node, enum alias_kind kind, const char *text)
 {
 	const char *at = strchr(text, ALIAS_MARK);
 	size_t n = at ? (size_t)(at - text) : strlen(text);
@@ -70,7 +62,7 @@ uint32_t alias_find(
 		if (strlen(alias.text) != n || memcmp(alias.text, text, n) != 0)
 			continue;
 		if (at ? strncmp(id_format(&peer.id).text, at + 1, ALIAS_ID) == 0
-		       : kind == ALIAS_ADDRESS || owns_name(node, names, &peer))
+		       : kind == ALIAS_ADDRESS || owns_name(node, &peer))
 			return peer.serial;
 	}
 	return 0;
@@ -110,7 +102,7 @@ static int take(struct taken **table, const struct address *address)
 	return 1;
 }
 
-int alias_each(const struct node *node, const struct names *names, enum alias_kind kind,
+int alias_each(const struct node *node, enum alias_kind kind,
 	int (*each)(void *context, const struct alias *alias), void *context)
 {
 	struct taken *taken = NULL;
@@ -122,7 +114,7 @@ int alias_each(const struct node *node, const struct names *names, enum alias_ki
 		if (!alias.text[0])
 			continue;
 		int first = kind == ALIAS_ADDRESS ? take(&taken, &peer.address)
-						  : owns_name(node, names, &peer);
+						  : owns_name(node, &peer);
 		if (first == 0)
 			mark(&alias, &peer);
 		r = first < 0 ? first : each(context, &alias);

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <stdint.h>
 
-#include "core/names.h"
 #include "core/node.h"
 
 // Before the id in what a link holds.
@@ -25,11 +24,8 @@ struct alias {
 };
 _Static_assert(ADDRESS_TEXT <= NAME_MAX_LENGTH + 1, "addresses fit, too");
 
-// Claims the names of those who are here.
-void alias_note(struct names *names, const struct node *node);
 // The serial number of the peer that goes by this; 0: nobody does.
-uint32_t alias_find(
-	const struct node *node, const struct names *names, enum alias_kind kind, const char *text);
+uint32_t alias_find(const struct node *node, enum alias_kind kind, const char *text);
 // Calls back for each, until that gives something other than 0, and returns that. -ENOMEM.
-int alias_each(const struct node *node, const struct names *names, enum alias_kind kind,
+int alias_each(const struct node *node, enum alias_kind kind,
 	int (*each)(void *context, const struct alias *alias), void *context);

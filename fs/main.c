@@ -214,6 +214,7 @@ static enum exit_code start_node(struct daemon *d)
 		.identity = d->identity,
 		.keyring = &d->keyring,
 		.access = &d->access,
+		.names = &d->names,
 		.incarnation = d->state.incarnation,
 		.keep_incarnation = keep_incarnation,
 		.keep_context = d,

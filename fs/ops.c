@@ -246,11 +246,10 @@ const struct fuse_lowlevel_ops ops_table = {
 	.rename = on_rename,
 };
 
-void ops_init(
-	struct ops *ops, struct node *node, struct names *names, const struct tree_owner *owner)
+void ops_init(struct ops *ops, struct node *node, const struct tree_owner *owner)
 {
 	*ops = (struct ops){ 0 };
-	tree_init(&ops->tree, node, names, owner);
+	tree_init(&ops->tree, node, owner);
 	handles_init(&ops->handles, node);
 }
 

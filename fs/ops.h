@@ -22,8 +22,7 @@ struct ops {
 // The session's userdata is a struct ops.
 extern const struct fuse_lowlevel_ops ops_table;
 
-void ops_init(
-	struct ops *ops, struct node *node, struct names *names, const struct tree_owner *owner);
+void ops_init(struct ops *ops, struct node *node, const struct tree_owner *owner);
 void ops_fini(struct ops *ops);
 // The node has changed (enum node_change).
 void ops_wake(struct ops *ops, unsigned changes);

@@ -93,7 +93,6 @@ enum exit_code place_mount(struct daemon *d)
 		.mountpoint = d->mountpoint,
 		.mount_options = *d->options.mount_options ? d->options.mount_options : NULL,
 		.device = d->device,
-		.names = &d->names,
 		.owner = { .uid = d->owner,
 			.gid = user->name ? user->gid : getgid(),
 			.mask = d->options.mask },

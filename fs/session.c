@@ -189,7 +189,7 @@ int session_new(struct session **session, const struct session_config *config, s
 	s->config.mountpoint = s->config.mount_options = NULL;
 	s->node = node;
 	s->loop = loop;
-	ops_init(&s->ops, node, config->names, &config->owner);
+	ops_init(&s->ops, node, &config->owner);
 	s->ops.handles.flush = config->flush;
 	s->ops.handles.flush_context = config->context;
 	s->ops.handles.keeper = (struct ctl_keeper){ config->context, config->keep_access };

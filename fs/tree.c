@@ -30,6 +30,7 @@ static const struct tree_file files[] = {
 	{ TREE_PEER_ADDRESS, TREE_PEER, "address", TREE_TEXT, 0400, text_peer_address },
 	{ TREE_PEER_NAME, TREE_PEER, "name", TREE_TEXT, 0400, text_peer_name },
 	{ TREE_PEER_STATUS, TREE_PEER, "status", TREE_TEXT, 0400, text_peer_status },
+	{ TREE_MEMBERS, TREE_ROOT, "members", TREE_TEXT, 0400, text_members },
 	{ TREE_BY_NAME, TREE_ROOT, "by-name", TREE_DIRECTORY, 0500, NULL },
 	{ TREE_BY_ADDRESS, TREE_ROOT, "by-address", TREE_DIRECTORY, 0500, NULL },
 	{ TREE_NAME_LINK, TREE_BY_NAME, NULL, TREE_SYMLINK, 0777, NULL },
@@ -66,17 +67,15 @@ const struct tree_file *tree_file(fuse_ino_t nodeid)
 	return NULL;
 }
 
-void tree_init(
-	struct tree *tree, struct node *node, struct names *names, const struct tree_owner *owner)
+void tree_init(struct tree *tree, struct node *node, const struct tree_owner *owner)
 {
-	*tree = (struct tree){ .node = node, .names = names, .owner = *owner };
+	*tree = (struct tree){ .node = node, .owner = *owner };
 	clock_gettime(CLOCK_REALTIME, &tree->born);
 	tree->peers_changed = tree->born;
 }
 
 void tree_touch_peers(struct tree *tree)
 {
-	alias_note(tree->names, tree->node);
 	clock_gettime(CLOCK_REALTIME, &tree->peers_changed);
 }
 
@@ -127,8 +126,7 @@ static int lookup_alias(
 	const struct tree *tree, enum tree_type directory, const char *name, fuse_ino_t *nodeid)
 {
 	bool by_name = directory == TREE_BY_NAME;
-	uint32_t serial =
-		alias_find(tree->node, tree->names, by_name ? ALIAS_NAME : ALIAS_ADDRESS, name);
+	uint32_t serial = alias_find(tree->node, by_name ? ALIAS_NAME : ALIAS_ADDRESS, name);
 
 	if (!serial)
 		return -ENOENT;
@@ -293,8 +291,7 @@ static int list_aliases(
 	bool by_name = directory == TREE_BY_NAME;
 	struct listing l = { req, out, by_name ? TREE_NAME_LINK : TREE_ADDRESS_LINK };
 
-	return alias_each(
-		tree->node, tree->names, by_name ? ALIAS_NAME : ALIAS_ADDRESS, list_alias, &l);
+	return alias_each(tree->node, by_name ? ALIAS_NAME : ALIAS_ADDRESS, list_alias, &l);
 }
 
 int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, struct buffer *out)

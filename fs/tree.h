@@ -34,6 +34,7 @@ enum tree_type {
 	TREE_PEER_ADDRESS,
 	TREE_PEER_NAME,
 	TREE_PEER_STATUS,
+	TREE_MEMBERS,
 	TREE_BY_NAME,
 	TREE_BY_ADDRESS,
 	TREE_NAME_LINK,
@@ -69,15 +70,13 @@ struct tree_owner {
 
 struct tree {
 	struct node *node;
-	struct names *names; // borrowed
 	struct tree_owner owner;
 	struct timespec born;
 	struct timespec peers_changed;
 	uint32_t unique;
 };
 
-void tree_init(
-	struct tree *tree, struct node *node, struct names *names, const struct tree_owner *owner);
+void tree_init(struct tree *tree, struct node *node, const struct tree_owner *owner);
 // The set of peers is another one: the time of peers/.
 void tree_touch_peers(struct tree *tree);
 

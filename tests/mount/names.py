@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""by-name/ and by-address/: links to peers."""
+"""Who is there: members, and the links to peers in by-name/ and by-address/."""
 
+import calendar
 import errno
 import os
+import re
 import stat
+import time
 
 from harness import SLOWNESS, case, check, equal, main, opened, put, raises, slurp, until
 
@@ -110,6 +113,75 @@ def two_of_one_name(lab):
     b.start()
     wait_names(a, 'web', 'web~' + c.id[:8])
     leads_to(a, ('by-name', 'web'), b)
+
+
+MEMBER = re.compile(r'^([a-z2-7]{26}) (\S+) (\S+) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) '
+                    r'(self|peer|member)$')
+
+
+def members(node):
+    """What the file says of each id."""
+    lines = node.read('members').splitlines()
+    found = [MEMBER.match(line) for line in lines]
+    check(all(found), 'members: %s' % lines)
+    table = {m.group(1): m.groups()[1:] for m in found}
+    equal(len(table), len(lines), 'one line for each id')
+    return table
+
+
+@case
+def all_members(lab):
+    """A chain: each end knows the other by announcements alone."""
+    options = ['--min-peers', '1', '--max-peers', '2']
+    a = lab.node(options=options)
+    b = lab.node(options=options, seeds=[a])
+    b.wait_peers(1)
+    c = lab.node(options=options, seeds=[b])
+    for node in (a, b, c):
+        node.wait_status('members', 3)
+    for node in (a, b, c):
+        table = members(node)
+        equal(set(table), {a.id, b.id, c.id}, 'ids')
+        for other in (a, b, c):
+            name, address, since, state = table[other.id]
+            equal((name, address), (other.name, other.address), 'name, address')
+            kind = 'self' if other is node else 'peer' if other.id in node.peers() else 'member'
+            equal(state, kind, 'state of %s at %s' % (other.name, node.name))
+            check(abs(time.time() - calendar.timegm(time.strptime(
+                since[:19], '%Y-%m-%dT%H:%M:%S'))) < 60, since)
+        check(node.read('members').startswith(node.id), 'this node comes first')
+    equal(members(a)[c.id][3], 'member', 'no neighbour')
+    equal(os.stat(a.path('members')).st_mode & 0o777, 0o400, 'mode')
+    c.stop()
+    until(lambda: set(members(a)) == {a.id, b.id}, 5 * SLOWNESS, 'one has left')
+
+
+@case
+def members_of_a_busy_network(lab):
+    """While some come and go, a reader sees each of the others in every reading, and none twice."""
+    steady = lab.network(4)
+    ids = {n.id for n in steady}
+    coming = [lab.node(seeds=[steady[0]], start=False) for _ in range(3)]
+    seen = set()
+    for _ in range(4):
+        for node in coming:
+            node.start()
+        for _ in range(50):
+            table = members(steady[1])
+            check(ids <= set(table), 'missing: %s' % (ids - set(table)))
+            seen |= set(table)
+        for node in coming:
+            node.wait_peers(1)
+            node.stop()
+    check(seen > ids, 'nobody was seen to come')
+    until(lambda: set(members(steady[1])) == ids, 5 * SLOWNESS, 'they have left')
+    # An open file stays as it was.
+    with opened(steady[1].path('members')) as fd:
+        half = os.read(fd, 100)
+        steady[3].stop()
+        until(lambda: len(members(steady[1])) == 3, 5 * SLOWNESS, 'one has left')
+        rest = os.read(fd, 100000)
+    equal(len((half + rest).splitlines()), 4, 'lines of what was opened before')
 
 
 @case
