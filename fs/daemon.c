@@ -224,7 +224,15 @@ static void explain_loneliness(char *out, size_t size, struct daemon *d)
 {
 	struct setback s;
 
-	if (!find_setback(d, &s))
+	bool setback = find_setback(d, &s);
+
+	if (!setback && node_config(d->node)->discovery)
+		snprintf(out, size,
+			"nobody with this network's key was found on the local network; name a "
+			"seed");
+	else if (!setback && d->options.seed_count == 0)
+		snprintf(out, size, "name a seed, or leave --no-discovery out");
+	else if (!setback)
 		snprintf(out, size, "check that a seed runs and can be reached");
 	else if (*s.reason.text)
 		explain_refusal(out, size, d, &s);

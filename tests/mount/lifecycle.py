@@ -448,7 +448,8 @@ def waits_in_vain(lab):
     def vain(pattern, seed, *options):
         refused_here(lab, SYSTEM, r'--wait: no peer after 1 s: ' + pattern, '--wait=1', '--state',
                      lab.path('s'), '-p', port, *options, seed, lab.path('m'))
-    vain('check that a seed runs and can be reached', 'none')
+    vain("nobody with this network's key was found on the local network; name a seed", 'none')
+    vain('name a seed, or leave --no-discovery out', 'none', '--no-discovery')
     other = lab.make_key('other.key')
     vain(r'%s is in a network with another key; copy its network\.key to %s\n' % (
         a.address, other), a.address, '--key', other)

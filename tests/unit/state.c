@@ -28,7 +28,8 @@ static void make_place(void)
 static void remove_place(void)
 {
 	static const char *const files[] = { "a/b/node.key", "a/b/node.key.new", "a/b/incarnation",
-		"a/b/lock", "a/b/authorized_peers", "a/b/denied_peers", "a/b", "a", "target", "" };
+		"a/b/lock", "a/b/authorized_peers", "a/b/denied_peers", "a/b/names", "a/b", "a",
+		"target", "" };
 	char path[256];
 
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -525,4 +526,35 @@ Test(state, default_path)
 	cr_assert_str_eq(path, "/h/.local/state/smokefs/n");
 	unsetenv("HOME");
 	cr_assert_eq(state_default_path(path, sizeof path, "/n"), -ENOENT);
+}
+
+// Text that is worth keeping and can be done without.
+Test(state, text_comes_back)
+{
+	struct stat st;
+	char *text;
+
+	cr_assert_eq(open_state(WALL), 0, "%s", why);
+	cr_assert(state_has_name(STATE_NAMES) && state_has_name(STATE_NAMES ".new"));
+	cr_assert_eq(state_read_text(&s, STATE_NAMES, 100, &text), -ENOENT);
+	cr_assert_null(text);
+	cr_assert_eq(state_write_text(&s, STATE_NAMES, "one\ntwo\n", 8), 0);
+	cr_assert_eq(state_read_text(&s, STATE_NAMES, 8, &text), 8);
+	cr_assert_eq(memcmp(text, "one\ntwo\n", 8), 0);
+	free(text);
+	cr_assert_eq(state_read_text(&s, STATE_NAMES, 7, &text), -EFBIG);
+	cr_assert_null(text);
+	cr_assert_eq(state_write_text(&s, STATE_NAMES, "", 0), 0);
+	cr_assert_eq(state_read_text(&s, STATE_NAMES, 8, &text), 0);
+	free(text);
+	cr_assert_eq(stat(path_of(STATE_NAMES), &st), 0);
+	cr_assert_eq(st.st_mode & 0777, 0600);
+	// No link is followed out of the directory.
+	cr_assert_eq(unlink(path_of(STATE_NAMES)), 0);
+	cr_assert_eq(symlink("/etc/passwd", path_of(STATE_NAMES)), 0);
+	cr_assert_eq(state_read_text(&s, STATE_NAMES, 100000, &text), -EINVAL);
+	cr_assert_eq(state_write_text(&s, STATE_NAMES, "x", 1), 0);
+	cr_assert_eq(lstat(path_of(STATE_NAMES), &st), 0);
+	cr_assert(S_ISREG(st.st_mode));
+	state_close(&s);
 }
