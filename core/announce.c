@@ -70,6 +70,33 @@ bool announce_lease(const struct announce *a, const struct id *id, struct announ
 	       wire_get_member(f.payload, f.bytes, m) == 0;
 }
 
+void announce_bury(struct node *node, const struct id *id)
+{
+	struct announce_entry *e = entry_find(&node->announce, id, ANNOUNCE_MEMBER);
+	if (e)
+		e->buried = node->now;
+}
+
+void announce_exhume(struct node *node, uint64_t since)
+{
+	struct announce_entry *e, *next;
+
+	HASH_ITER (hh, node->announce.latest, e, next) {
+		const struct announce_entry *left =
+			entry_find(&node->announce, &e->key.origin, ANNOUNCE_LEAVE);
+		struct announce_member m;
+		if (e->buried == 0 || e->buried < since)
+			continue;
+		e->buried = 0;
+		// One that has left is not taken for gone; one that leaves afterwards may be.
+		if ((left && left->heard > e->heard) ||
+			members_find(&node->members, &e->key.origin))
+			continue;
+		if (announce_lease(&node->announce, &e->key.origin, &m))
+			members_heard(node, &e->key.origin, &m);
+	}
+}
+
 // The table is in the order of what was heard last. What is forgotten would be news again, but by
 // then it is minutes old, and round the network in less than a second.
 static void forget_oldest(struct node *node)

@@ -21,6 +21,7 @@ struct announce_entry {
 	} key;
 	uint64_t incarnation, counter;
 	uint64_t heard;
+	uint64_t buried; // when this node took the origin of a MEMBER for gone; 0: it has not
 	size_t bytes;
 	uint8_t sealed[]; // [bytes], with the signature
 };
@@ -39,6 +40,11 @@ void announce_send(struct node *node, enum announcement type, const void *payloa
 uint64_t announce_incarnation(const struct announce *a, const struct id *id);
 // What a member has announced of itself; false: nothing is kept.
 bool announce_lease(const struct announce *a, const struct id *id, struct announce_member *m);
+// This node takes a member for gone, by what itself has seen.
+void announce_bury(struct node *node, const struct id *id);
+// Takes back what it has so seen since then, of those that have not said themselves that they
+// leave.
+void announce_exhume(struct node *node, uint64_t since);
 // -EPROTO: malformed.
 int announce_receive(struct node *node, struct link *from, const struct frame_announce *f);
 // What a link that has come up should know: the members and the beacon.

@@ -121,7 +121,7 @@ static void give_up(struct node *node, struct dial *dial)
 			e->next_try = node->now + DROP_HOLD;
 		report_failure(node, dial);
 		if (e->failures >= GONE_FAILURES)
-			members_gone(node, &e->id);
+			members_unreachable(node, &e->id);
 	}
 	node->counters.dials_failed++;
 	if (dial->token) {

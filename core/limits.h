@@ -151,8 +151,9 @@
 #define MEMBERS_MAX	 16384
 #define LEASE_RENEW	 (300 * SECOND)
 #define LEASE_EXPIRE	 (900 * SECOND)
-#define GONE_FAILURES	 2   // dials in a row, and a member counts as gone
-#define ANNOUNCE_PAYLOAD 512 // bytes
+#define ALONE_DOUBT	 BACKOFF_MAX // after it was alone, a node does not trust dials that failed
+#define GONE_FAILURES	 2	     // dials in a row, and a member counts as gone
+#define ANNOUNCE_PAYLOAD 512	     // bytes
 // News that a link may bring: a whole network at once, and then so often. One that goes on when
 // as much again was dropped is closed.
 #define ANNOUNCE_BURST	  8192

@@ -93,7 +93,24 @@ void members_gone(struct node *node, const struct id *id)
 	if (node->stopping || !members_find(&node->members, id) || node_link_by_id(node, id))
 		return;
 	members_left(node, id);
+	announce_bury(node, id);
 	announce_send(node, ANNOUNCE_GONE, id->bytes, ID_BYTES);
+}
+
+void members_unreachable(struct node *node, const struct id *id)
+{
+	if (node->up_count > 0 && node->now - node->connected >= ALONE_DOUBT)
+		members_gone(node, id);
+}
+
+void members_recover(struct node *node)
+{
+	// What cuts off all links of a node is noticed on each within this time.
+	uint64_t noticed = node->config.ping_timeout + 2 * PING_INTERVAL_MAX;
+
+	if (node->disconnected)
+		announce_exhume(
+			node, node->disconnected > noticed ? node->disconnected - noticed : 1);
 }
 
 static uint64_t wall_of(const struct node *node, uint64_t time)

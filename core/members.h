@@ -34,6 +34,11 @@ void members_linked(struct node *node, const struct link *link);
 void members_left(struct node *node, const struct id *id);
 // As far as this node can tell; the others are told, and the member itself may refute it.
 void members_gone(struct node *node, const struct id *id);
+// The same, when it could not be dialled. Who has been alone a moment ago says nothing: it was cut
+// off itself.
+void members_unreachable(struct node *node, const struct id *id);
+// Linked again after it was alone: those that it has lost with its last links were not gone.
+void members_recover(struct node *node);
 struct member *members_find(struct members *m, const struct id *id);
 size_t members_count(const struct members *m); // with this node
 void members_announce(struct node *node);

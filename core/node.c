@@ -409,6 +409,8 @@ void node_dispatch_up(struct node *node, struct link *link)
 	node->peers_changed = true;
 	if (node->config.names)
 		names_seen(node->config.names, link->name, &link->id);
+	if (node->up_count == 1)
+		members_recover(node);
 	members_linked(node, link);
 	broadcast_link_up(node, link);
 	if (node->members.doubted || node->up_count == 1)
@@ -448,9 +450,11 @@ void node_dispatch_down(struct node *node, struct link *link, enum goodbye reaso
 	node->peers_changed = true;
 	broadcast_link_down(node, link);
 	overlay_link_down(node, link, reason);
-	if (node->up_count == 0)
-		NODE_EVENT(node, "disconnect", "id=%s addr=%s", id_format(&link->id).text,
-			address_format(&link->address).text);
+	if (node->up_count > 0)
+		return;
+	node->disconnected = node->now;
+	NODE_EVENT(node, "disconnect", "id=%s addr=%s", id_format(&link->id).text,
+		address_format(&link->address).text);
 }
 
 unsigned node_take_changes(struct node *node)

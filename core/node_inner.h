@@ -38,7 +38,8 @@ struct node {
 	struct link *links;
 	size_t link_count;
 	size_t up_count;
-	uint64_t connected; // when the first link came up after there was none
+	uint64_t connected;    // when the first link came up after there was none
+	uint64_t disconnected; // when the last link was gone; 0: never
 	uint32_t last_serial;
 	struct link *output; // links that may have something to send
 	bool dead_links;

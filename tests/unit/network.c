@@ -70,6 +70,38 @@ Test(network, two_nodes_meet_and_talk)
 	world_fini(&w);
 }
 
+static bool all_known(struct world *w)
+{
+	size_t count = (size_t)world_count(w);
+	for (int i = 0; i < WORLD_NODES; i++)
+		if (w->nodes[i].node && node_member_count(w->nodes[i].node) != count)
+			return false;
+	return true;
+}
+
+// Whoever is cut off takes the others for gone, and they it. Both were wrong, and see it soon.
+Test(network, cut_off_for_a_while_everybody_is_known_again)
+{
+	for (uint64_t run = 0; run < runs(50); run++) {
+		struct world w;
+		world_init(&w, 4000 + run);
+		start_all(&w, 12, 0);
+		cr_assert(world_until(&w, 20 * SECOND, gathered));
+		cr_assert(world_until(&w, 20 * SECOND, all_known));
+		int who = (int)(run % 12);
+		world_side(&w, who, 1);
+		world_run(&w, 4 * SECOND + run % 30 * SECOND);
+		cr_assert_eq(world_peers(&w, who), 0);
+		world_side(&w, who, 0);
+		cr_assert(world_until(&w, 15 * SECOND, gathered), "run %llu",
+			(unsigned long long)run);
+		// Also after whatever had been dialled in vain has come back.
+		world_run(&w, 5 * SECOND);
+		cr_assert(world_until(&w, SECOND, all_known), "run %llu", (unsigned long long)run);
+		world_fini(&w);
+	}
+}
+
 Test(network, below_min_a_full_mesh)
 {
 	for (int count = 2; count <= 4; count++) {
