@@ -203,9 +203,13 @@ static void gone(struct node *node, const struct id *id)
 	if (!id_equal(id, &node->id)) {
 		if (!node_link_by_id(node, id))
 			members_left(node, id);
-	} else if (allowance_take(&node->announce.refutes, node->now, REFUTE_INTERVAL, 1)) {
-		members_announce(node); // here we are
+		return;
 	}
+	if (allowance_take(&node->announce.refutes, node->now, REFUTE_INTERVAL, 1))
+		members_announce(node); // here we are
+	// And once more: some hear the word after the answer, and others may say the same.
+	if (node->members.renew > node->now + REFUTE_INTERVAL)
+		node->members.renew = node->now + REFUTE_INTERVAL;
 }
 
 // What the envelope says, for the types that this version knows.

@@ -162,6 +162,8 @@ void members_announce(struct node *node)
 	if (!buffer_failed(&b))
 		announce_send(node, ANNOUNCE_MEMBER, buffer_bytes(&b), buffer_length(&b));
 	buffer_fini(&b);
+	// Whatever it was for, it is an answer to word that we are gone.
+	allowance_take(&node->announce.refutes, node->now, REFUTE_INTERVAL, 1);
 	node->members.doubted = false;
 	node->members.renew = node->now + random_jitter(&node->random, LEASE_RENEW);
 }
