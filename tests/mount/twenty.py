@@ -95,9 +95,8 @@ def every(machines, what, seconds, predicate):
     until(done, seconds * SLOWNESS, lambda: '%s: %s' % (what, ' '.join(m.name for m in left)))
 
 
-def largest_part(machines):
+def largest_part(machines, links):
     """Those of them that are linked without the help of others: the largest such part."""
-    links = {m.node.id: m.node.peers() for m in machines}
     parts, left = [], set(links)
     while left:
         part, new = set(), {left.pop()}
@@ -159,7 +158,7 @@ class Story:
         sides = [self.side(n) for n in (self.left, self.right)]
         across = {m: m.node.peers() & {o.node.id for o in sides[m in sides[0]]} for m in self.all}
         check(any(across.values()), 'no link crosses the trunk')
-        whole = [largest_part(side) for side in sides]
+        peers = {m.node.id: m.node.peers() for m in self.all}
         began = time.monotonic()
         self.left.spaces.ip('link set trunk down')
         every(self.all, 'links over the trunk gone', PING_TIMEOUT + 2,
@@ -173,7 +172,10 @@ class Story:
         check(any(m.events('remove', reason='timeout') for m in self.all), 'no timeout')
         # Who was linked to the other side is missed over there, by all who were still linked to
         # those that have seen it go.
-        for side in whole:
+        for m in self.all:
+            # But for links that the overlay gave up at that very moment.
+            peers[m.node.id] -= {e.id for e in m.events('remove') if e.reason != 'timeout'}
+        for side in [largest_part(s, {m.node.id: peers[m.node.id] for m in s}) for s in sides]:
             gone = {i for m in side for i in across[m]}
             every(side, 'leave of those over there', 5,
                   lambda m: gone <= {e.id for e in m.events('leave')})
