@@ -41,6 +41,8 @@ uint64_t announce_incarnation(const struct announce *a, const struct id *id);
 bool announce_lease(const struct announce *a, const struct id *id, struct announce_member *m);
 // -EPROTO: malformed.
 int announce_receive(struct node *node, struct link *from, const struct frame_announce *f);
-// What a link that has come up should know: the members and the beacon.
+// What a link that has come up should know of the members.
 void announce_link_up(struct node *node, struct link *link);
+// The beacon that this node believes in.
+void announce_beacon_to(struct node *node, struct link *link);
 void announce_tick(struct node *node);

@@ -10,6 +10,7 @@
 #include "core/members.h"
 #include "core/node.h"
 #include "core/overlay.h"
+#include "core/plumtree.h"
 #include "core/publisher.h"
 #include "core/random.h"
 #include "core/repair.h"
@@ -64,6 +65,7 @@ struct node {
 	struct members members;
 	struct broadcast broadcast;
 	struct publisher publisher;
+	struct plumtree plumtree;
 
 	bool log_changed, streams_changed, peers_changed, connects_changed;
 };
