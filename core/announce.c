@@ -179,7 +179,7 @@ void announce_send(struct node *node, enum announcement type, const void *payloa
 	buffer_fini(&b);
 }
 
-static int beacon(struct node *node, const struct link *from, const struct id *origin,
+static int beacon(struct node *node, struct link *from, const struct id *origin,
 	const struct frame_announce *f)
 {
 	uint64_t number;
@@ -213,7 +213,7 @@ static void gone(struct node *node, const struct id *id)
 }
 
 // What the envelope says, for the types that this version knows.
-static int understand(struct node *node, const struct link *from, const struct id *origin,
+static int understand(struct node *node, struct link *from, const struct id *origin,
 	const struct frame_announce *f)
 {
 	struct id id;
@@ -262,12 +262,26 @@ static void show_later_life(const struct node *node, struct link *to, const stru
 	link_touch(to);
 }
 
+// The beacon of now, which is here already: over another link it came first.
+static void beacon_again(struct node *node, struct link *from, const struct id *origin,
+	const struct frame_announce *f)
+{
+	const struct announce_entry *e = entry_find(&node->announce, origin, f->type);
+
+	if (f->type == ANNOUNCE_BEACON && id_equal(origin, &node->component.origin) && e &&
+		e->counter == f->counter && e->incarnation == f->stamp.incarnation)
+		plumtree_beacon_again(node, from);
+}
+
 int announce_receive(struct node *node, struct link *from, const struct frame_announce *f)
 {
 	struct id origin = identity_of(&f->stamp.key);
 
-	if (id_equal(&origin, &node->id) && f->stamp.incarnation <= node->config.incarnation)
-		return 0; // our own, come round
+	bool own = id_equal(&origin, &node->id) && f->stamp.incarnation <= node->config.incarnation;
+	if (own || !is_news(&node->announce, &origin, f))
+		beacon_again(node, from, &origin, f);
+	if (own)
+		return 0; // come round
 	if (!is_news(&node->announce, &origin, f)) {
 		show_later_life(node, from, &origin, f);
 		return 0;
@@ -303,18 +317,25 @@ int announce_receive(struct node *node, struct link *from, const struct frame_an
 	return 0;
 }
 
+void announce_beacon_to(struct node *node, struct link *link)
+{
+	const struct announce_entry *e =
+		entry_find(&node->announce, &node->component.origin, ANNOUNCE_BEACON);
+	if (!e)
+		return;
+	wire_put_sealed(&link->control, FRAME_ANNOUNCE, e->sealed, e->bytes);
+	link_touch(link);
+}
+
 void announce_link_up(struct node *node, struct link *link)
 {
 	struct announce_entry *e, *next;
 	HASH_ITER (hh, node->announce.latest, e, next) {
-		bool current = e->key.type == ANNOUNCE_BEACON &&
-			       id_equal(&e->key.origin, &node->component.origin);
 		bool lives = e->key.type == ANNOUNCE_MEMBER &&
 			     (id_equal(&e->key.origin, &node->id) ||
 				     members_find(&node->members, &e->key.origin));
-		if (!current && !lives)
-			continue;
-		wire_put_sealed(&link->control, FRAME_ANNOUNCE, e->sealed, e->bytes);
+		if (lives)
+			wire_put_sealed(&link->control, FRAME_ANNOUNCE, e->sealed, e->bytes);
 	}
 	link_touch(link);
 }

@@ -47,6 +47,8 @@ void announce_bury(struct node *node, const struct id *id);
 void announce_exhume(struct node *node, uint64_t since);
 // -EPROTO: malformed.
 int announce_receive(struct node *node, struct link *from, const struct frame_announce *f);
-// What a link that has come up should know: the members and the beacon.
+// What a link that has come up should know of the members.
 void announce_link_up(struct node *node, struct link *link);
+// The beacon that this node believes in.
+void announce_beacon_to(struct node *node, struct link *link);
 void announce_tick(struct node *node);

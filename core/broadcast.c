@@ -26,6 +26,18 @@ static void on_released(void *context, struct batch *batch)
 		lane_owe(link, lane, batch_charge(batch));
 }
 
+// A neighbour that gets it from elsewhere and still lacks it holds it: then writers wait.
+static void on_leaving(void *context, struct batch *batch)
+{
+	struct node *node = context;
+	struct link *link;
+	DL_FOREACH (node->links, link) {
+		struct lane *lane = link_up(link) ? lane_find(link, batch->source) : NULL;
+		if (lane)
+			lane_guard(link, lane, batch);
+	}
+}
+
 static void on_trimmed(void *context, struct batch *batch)
 {
 	struct node *node = context;
@@ -65,6 +77,7 @@ int broadcast_init(struct node *node)
 	log_init(&node->log);
 	node->log.context = node;
 	node->log.released = on_released;
+	node->log.leaving = on_leaving;
 	node->log.trimmed = on_trimmed;
 	node->log.skipped = on_skipped;
 	node->log.detached = on_detached;
@@ -92,6 +105,7 @@ int broadcast_append(struct node *node, struct batch *batch)
 	struct source *s = batch->source;
 	struct link *link;
 
+	plumtree_wake(node, s);
 	if (s->newest) {
 		batch->older = s->newest;
 		s->newest->newer = batch;
@@ -114,12 +128,8 @@ int broadcast_append(struct node *node, struct batch *batch)
 	}
 	DL_FOREACH (node->links, link) {
 		struct lane *lane = link_up(link) ? lane_get(link, s) : NULL;
-		if (!lane || !lane->active || (!lane->cursor && lane->peer_next > batch->first))
-			continue;
-		log_hold(&node->log, batch);
-		if (!lane->cursor)
-			lane->cursor = batch;
-		lane_update(link, lane);
+		if (lane)
+			lane_offer(link, lane, batch);
 	}
 	node->log_changed = true;
 	log_unhold(&node->log, batch);
@@ -168,7 +178,8 @@ static void cut_loose(struct node *node, struct link *link)
 // Does it keep more than there may be from being trimmed?
 static bool lags(const struct node *node, const struct lane *lane)
 {
-	return lane->cursor && node->log.distance - lane->cursor->distance > LOG_BYTES;
+	const struct batch *b = lane->cursor;
+	return b && b->kept && node->log.distance - b->distance > LOG_BYTES;
 }
 
 // A link that grants nothing, or whose socket takes nothing, holds everybody up: it goes. So does
@@ -240,7 +251,7 @@ void broadcast_link_up(struct node *node, struct link *link)
 			struct frame_position p = { s->key, publisher_frontier(node, s) };
 			struct lane *lane = lane_get(link, s);
 			if (lane)
-				lane->start = p.next;
+				lane->start = lane->told = p.next;
 			wire_put_frontier_entry(&link->control, &p);
 			count--;
 		}
@@ -256,12 +267,7 @@ void broadcast_link_down(struct node *node, struct link *link)
 		if (lane)
 			lane_release(link, lane);
 	}
-	struct source *s, *next;
-	HASH_ITER (hh, node->broadcast.sources, s, next)
-		if (s->partial && s->partial_from == link->serial) {
-			repair_drop_partial(node, s);
-			repair_pull_all(node, s, link);
-		}
+	plumtree_link_down(node, link);
 }
 
 // One source of a peer's list.
@@ -271,9 +277,7 @@ static int frontier_entry(struct link *link, const struct frame_position *p)
 	struct source *s = source_find(node, &p->source);
 
 	if (!s && node->broadcast.joined) {
-		// A source that we have not heard of has said what we should have. Until it is here
-		// and proven, a name on a list makes no source.
-		wire_put_pull(&link->control, &(struct frame_position){ p->source, 1 });
+		plumtree_claimed(link, &p->source, p->next, 0);
 		return 0;
 	}
 	if (!s) {
@@ -309,10 +313,14 @@ static void exchange_done(struct link *link)
 		uint64_t peer_next = lane->peer_next;
 		if (lane->start == 0)
 			lane->start = s->origin; // learnt since our own list went out
-		lane_seek(link, lane, lane->start);
+		// What nobody has yet comes to it unasked.
+		if (lane_eager(link, lane) || (s == node->publisher.own && node->publisher.unsent))
+			lane_seek(link, lane, lane->start);
+		else
+			lane_place(link, lane, lane->start);
 		lane->peer_next = peer_next > lane->start ? peer_next : lane->start;
 		if (peer_next > s->next && !s->hearsay)
-			repair_pull(link, s);
+			plumtree_claimed(link, &s->key, peer_next, 0);
 	}
 }
 
@@ -336,21 +344,11 @@ int broadcast_pull(struct link *link, const struct frame_position *f)
 {
 	struct source *s = source_find(link->node, &f->source);
 	struct lane *lane = s ? lane_get(link, s) : NULL;
-	if (lane && link->exchanged)
+	if (lane && link->exchanged) {
 		lane_pull(link, lane, f->next);
-	return 0;
-}
-
-// Is there another link that may send the source, without having left a batch of it unfinished?
-static bool others_send(struct node *node, const struct link *link, const struct source *s)
-{
-	const struct link *l;
-	DL_FOREACH (node->links, l) {
-		const struct lane *lane = l != link && link_up(l) ? lane_find(l, s) : NULL;
-		if (lane && l->exchanged && !lane->stalled)
-			return true;
+		plumtree_pulled(link, s);
 	}
-	return false;
+	return 0;
 }
 
 // The first proof of a source that was hearsay: there it begins, if not where others said.
@@ -368,6 +366,8 @@ static void prove(struct node *node, struct source *s, uint64_t first)
 static bool partial_begin(struct link *link, struct source *s, const struct frame_batch *f)
 {
 	struct node *node = link->node;
+	plumtree_wake(node, s);
+	repair_make_room(node, f->bytes);
 	struct batch *b = node->broadcast.partial_bytes + f->bytes <= PARTIAL_BYTES
 				  ? batch_new(s, f->first, f->count, f->bytes)
 				  : NULL;
@@ -383,9 +383,36 @@ static bool partial_begin(struct link *link, struct source *s, const struct fram
 	memcpy(b->header, f->sealed.bytes, f->sealed.n + SIGNATURE_BYTES);
 	s->partial = b;
 	s->partial_from = link->serial;
-	s->partial_bytes = 0;
+	s->partial_bytes = s->partial_checked = 0;
 	s->partial_at = node->now;
 	return true;
+}
+
+// The same batch, of which a part has come over another link: it goes on behind what is checked.
+static bool partial_resume(struct link *link, struct source *s, const struct frame_batch *f)
+{
+	struct batch *b = s->partial;
+
+	if (!b || s->partial_from || b->first != f->first || b->bytes != f->bytes ||
+		b->count != f->count ||
+		memcmp(b->header, f->sealed.bytes, f->sealed.n + SIGNATURE_BYTES) != 0)
+		return false;
+	b->from = link->serial;
+	s->partial_from = link->serial;
+	s->partial_bytes = s->partial_checked;
+	s->partial_at = link->node->now;
+	return true;
+}
+
+// Cut through: what arrives goes on before it is whole.
+static void partial_relay(struct node *node, struct source *s, const struct link *from)
+{
+	struct link *link;
+	DL_FOREACH (node->links, link) {
+		struct lane *lane = link != from && link_up(link) ? lane_get(link, s) : NULL;
+		if (lane)
+			lane_offer(link, lane, s->partial);
+	}
 }
 
 // Decides what becomes of a batch that begins to arrive. Nothing but its being a copy of what is
@@ -403,22 +430,30 @@ static enum lane_receiving receive_as(struct link *link, struct source *s, struc
 		// TRIMMED the rest has to come from others, or be called a gap.
 		lane->missed = true;
 		repair_note(node, s);
-		if (!s->partial && !lane->pulling && !lane->trimmed)
+		if (plumtree_hole(link, lane, f->first) && !s->partial && !lane->pulling &&
+			!lane->trimmed)
 			repair_pull(link, s);
 		return LANE_DISCARD;
 	}
 	lane->pulling = false;
-	if (s->partial && s->partial_from != link->serial) {
+	if (plumtree_unwanted(link, lane))
+		return LANE_DISCARD;
+	if (s->partial && s->partial_from && s->partial_from != link->serial) {
 		node->counters.batches_duplicate++;
 		return LANE_DISCARD;
 	}
-	if (lane->stalled && others_send(node, link, s)) {
+	if (lane->stalled && repair_others(node, link, s)) {
 		lane->missed = true;
 		return LANE_DISCARD;
 	}
-	repair_drop_partial(node, s);
-	if (partial_begin(link, s, f))
+	plumtree_fed(link, s);
+	bool resumed = partial_resume(link, s, f);
+	if (!resumed)
+		repair_drop_partial(node, s);
+	if (resumed || partial_begin(link, s, f)) {
+		partial_relay(node, s, link);
 		return LANE_KEEP;
+	}
 	// Asked for again when time is up, or sooner, when the next one shows the hole.
 	repair_note(node, s);
 	return LANE_DISCARD;
@@ -480,8 +515,8 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 	struct source *s = source_find(node, &key);
 	bool known = s && (!s->hearsay || is_past(node, &key));
 	bool copy = known && (s == node->publisher.own || f->first < s->next);
-	bool arriving =
-		s && s->partial && s->partial_from != link->serial && s->partial->first == f->first;
+	bool arriving = s && s->partial && s->partial_from && s->partial_from != link->serial &&
+			s->partial->first == f->first;
 	if (copy)
 		node->counters.batches_duplicate++;
 	else if (arriving)
@@ -501,9 +536,11 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 	struct lane *lane = s ? lane_get(link, s) : NULL;
 	if (!lane)
 		return pass_over(link, &key, charge);
-	// Begun again: what had come of it is worth nothing.
+	if (copy || arriving)
+		plumtree_copy(link, lane);
+	// Begun again: what is checked of it stands.
 	if (s->partial && s->partial_from == link->serial)
-		repair_drop_partial(node, s);
+		repair_interrupted(node, s);
 	lane->receiving = receive_as(link, s, lane, f, judgement);
 	lane->batch_next = f->first + f->count;
 	lane->batch_left = f->bytes;
@@ -549,6 +586,7 @@ static void batch_complete(struct link *link, struct lane *lane)
 	s->gapped = false;
 	if (broadcast_append(node, batch) < 0) {
 		// No memory to keep it: given back, and asked for again.
+		lane_abandon_all(node, s, batch);
 		batch_free(batch);
 		lane_owe(link, lane, charge);
 		repair_pull(link, s);
@@ -559,22 +597,26 @@ static void batch_complete(struct link *link, struct lane *lane)
 }
 
 // Bytes of the batch that is being kept: each chunk is checked as soon as it is whole.
-static bool partial_take(struct source *s, const struct frame_chunk *f)
+static bool partial_take(struct source *s, uint32_t at, const struct frame_chunk *f)
 {
 	struct batch *b = s->partial;
 	uint8_t hash[DIGEST_BYTES];
-	uint32_t chunk = s->partial_bytes / CHUNK_BYTES;
+	uint32_t known = s->partial_bytes > at ? s->partial_bytes - at : 0;
 
-	memcpy(b->data + s->partial_bytes, f->data, f->bytes);
-	s->partial_bytes += f->bytes;
-	for (; chunk < batch_chunks(b->bytes); chunk++) {
-		uint32_t from = chunk * CHUNK_BYTES, to = from + CHUNK_BYTES;
+	// Of a batch that came in part before, what is known already is passed over.
+	if (known >= f->bytes)
+		return true;
+	memcpy(b->data + at + known, f->data + known, f->bytes - known);
+	s->partial_bytes = at + f->bytes;
+	while (s->partial_checked < b->bytes) {
+		uint32_t from = s->partial_checked, to = from + CHUNK_BYTES;
 		to = to < b->bytes ? to : b->bytes;
 		if (to > s->partial_bytes)
 			return true;
 		if (digest(b->data + from, to - from, hash) < 0 ||
-			memcmp(hash, batch_hash(b, chunk), DIGEST_BYTES) != 0)
+			memcmp(hash, batch_hash(b, from / CHUNK_BYTES), DIGEST_BYTES) != 0)
 			return false;
+		s->partial_checked = to;
 	}
 	return true;
 }
@@ -594,14 +636,17 @@ int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 	int r = account(link, lane, f->bytes);
 	if (r < 0)
 		return r;
-	lane->batch_left -= f->bytes;
 	if (lane->receiving == LANE_KEEP) {
+		uint32_t checked = s->partial_checked;
 		s->partial_at = link->node->now;
-		if (!partial_take(s, f)) {
+		if (!partial_take(s, s->partial->bytes - lane->batch_left, f)) {
 			bad_signature(link);
 			return 0;
 		}
+		if (s->partial_checked > checked)
+			lane_advance_all(link->node, s);
 	}
+	lane->batch_left -= f->bytes;
 	if (lane->batch_left > 0)
 		return 0;
 	bool keep = lane->receiving == LANE_KEEP;
@@ -611,8 +656,8 @@ int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 		lane->peer_next = lane->batch_next;
 	if (keep)
 		batch_complete(link, lane);
-	else if (lane->missed && !s->partial && !lane->pulling && !lane->trimmed &&
-		 lane->batch_next > s->next)
+	else if (lane->missed && s->parent == link->serial && !s->partial && !lane->pulling &&
+		 !lane->trimmed && lane->batch_next > s->next)
 		repair_pull(link, s);
 	return 0;
 }

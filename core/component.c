@@ -15,6 +15,7 @@ static void announce_beacon(struct node *node)
 	c->heard = node->now;
 	c->next = node->now + BEACON_INTERVAL;
 	wire_put_beacon(&b, c->number);
+	plumtree_beacon_own(node);
 	if (!buffer_failed(&b))
 		announce_send(node, ANNOUNCE_BEACON, buffer_bytes(&b), buffer_length(&b));
 	buffer_fini(&b);
@@ -43,7 +44,7 @@ struct component_mark component_mark(const struct node *node)
 }
 
 void component_beacon(
-	struct node *node, const struct link *from, const struct id *origin, uint64_t number)
+	struct node *node, struct link *from, const struct id *origin, uint64_t number)
 {
 	struct component *c = &node->component;
 	bool old = id_equal(origin, &from->component.origin) && number <= from->component.number;
@@ -56,6 +57,7 @@ void component_beacon(
 	c->origin = *origin;
 	c->number = number;
 	c->heard = heard;
+	plumtree_beacon_first(node, from);
 }
 
 static bool speaks_for_now(const struct component_mark *mark)

@@ -30,7 +30,7 @@ void component_init(struct node *node);
 struct component_mark component_mark(const struct node *node);
 // `from` brought it: what it knew in its HELLO was heard then, and not when it tells us.
 void component_beacon(
-	struct node *node, const struct link *from, const struct id *origin, uint64_t number);
+	struct node *node, struct link *from, const struct id *origin, uint64_t number);
 // The HELLO of a node that is, or will be, linked (`joining`) or was only probed.
 void component_compare(struct node *node, const struct link *link, bool joining);
 // Whom to ask again to be sure; NULL: no suspicion.

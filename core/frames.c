@@ -95,6 +95,29 @@ static int on_trimmed(struct link *link, const uint8_t *p, size_t n)
 	return broadcast_trimmed(link, &f);
 }
 
+static int on_prune(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(prune)
+	plumtree_prune(link, &f);
+	return 0;
+}
+
+static int on_digest(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(digest)
+	plumtree_digest(link, &f);
+	return 0;
+}
+
+static int on_tree(struct link *link, const uint8_t *p, size_t n)
+{
+	bool eager;
+	int r = wire_get_tree(p, n, &eager);
+	if (r == 0)
+		plumtree_frame(link, eager);
+	return r;
+}
+
 static int on_batch(struct link *link, const uint8_t *p, size_t n)
 {
 	DECODE(batch)
@@ -157,6 +180,12 @@ static int frame_up(struct node *node, struct link *link, uint8_t type, const ui
 		return on_pull(link, p, n);
 	case FRAME_TRIMMED:
 		return on_trimmed(link, p, n);
+	case FRAME_PRUNE:
+		return on_prune(link, p, n);
+	case FRAME_DIGEST:
+		return on_digest(link, p, n);
+	case FRAME_TREE:
+		return on_tree(link, p, n);
 	case FRAME_BATCH:
 		return on_batch(link, p, n);
 	case FRAME_CHUNK:

@@ -10,6 +10,14 @@
 
 struct link;
 
+// Do batches go to the peer as they come, or only word of them? As the link says until the first
+// batch of the source, and again when the source has been silent. See core/plumtree.
+enum lane_mode {
+	LANE_AS_LINK,
+	LANE_EAGER,
+	LANE_WANTED, // eager, because the peer has asked for it
+	LANE_LAZY,
+};
 enum lane_receiving { LANE_IDLE, LANE_KEEP, LANE_DISCARD };
 
 struct lane {
@@ -18,14 +26,21 @@ struct lane {
 	struct lane *due_prev, *due_next;
 	bool is_ready, is_due;
 	// Sending.
+	enum lane_mode mode;
 	bool active;	      // the peer's place is known, its cursor holds what it has not got
-	struct batch *cursor; // next to send; NULL: at the head
+	struct batch *cursor; // next to send, may be arriving still; NULL: at the head
 	bool begun;	      // its BATCH frame is sent
-	uint32_t offset;      // of its next chunk
-	uint64_t credit;      // bytes
-	uint64_t start;	      // where the peer begins, until its own word arrives
-	uint64_t peer_next;   // the peer has everything below
-	uint64_t blocked;     // since when there was no credit, 0: there is
+	bool last;	      // nothing after the cursor
+	bool say_stopped;     // when that is through, the peer waits for word of it
+	bool untold;	      // in the link's list: the peer is to hear of the frontier
+	struct lane *untold_prev, *untold_next;
+	uint32_t offset;    // of its next chunk
+	uint64_t credit;    // bytes
+	uint64_t start;	    // where the peer begins, until its own word arrives
+	uint64_t peer_next; // the peer has everything below
+	uint64_t told;	    // and has heard that this node has
+	bool guards;	    // lazy, and holds what the peer lacks lest it be trimmed
+	uint64_t blocked;   // since when there was no credit, 0: there is
 	struct lane *pulled_prev, *pulled_next;
 	uint64_t pulled; // the peer's PULL that lane_answer() is to follow, 0: none
 	// Receiving.
@@ -36,6 +51,11 @@ struct lane {
 	uint64_t owed;	      // of these, what may be
 	uint64_t trimmed;     // the peer keeps nothing below, 0: it has not said so
 	bool pulling;	      // a PULL is on its way
+	uint64_t stopped;     // when the peer was last asked to stop
+	int64_t lead;	      // by how much the peer has had batches sooner, smoothed; microseconds
+	uint32_t lead_moves;  // since the source's so-manieth move
+	uint32_t leads;	      // samples of it
+	bool stopping;	      // and has not been asked to go on since
 	bool missed;  // discarded what we lack, because what is before it was arriving elsewhere
 	bool stalled; // left a batch unfinished; others come first
 };
@@ -61,6 +81,26 @@ void lane_seek(struct link *link, struct lane *lane, uint64_t next);
 // asks a thousand times costs us one answer.
 void lane_pull(struct link *link, struct lane *lane, uint64_t next);
 void lane_answer(struct link *link);
+// Does it get batches as they come?
+bool lane_eager(const struct link *link, const struct lane *lane);
+// The peer has everything below `next`; nothing is sent of its own accord.
+void lane_place(struct link *link, struct lane *lane, uint64_t next);
+// An appended batch, or one that begins to arrive: sent, told of, or known to the peer already.
+void lane_offer(struct link *link, struct lane *lane, struct batch *b);
+// The batch is about to be trimmed: if the peer of a lazy lane lacks it, it is held until it has
+// it.
+void lane_guard(struct link *link, struct lane *lane, struct batch *b);
+// The peer has everything below `next`.
+void lane_peer_has(struct link *link, struct lane *lane, uint64_t next);
+// More of the batch that is arriving is there; or it is given up.
+void lane_advance_all(struct node *node, const struct source *s);
+void lane_abandon_all(struct node *node, const struct source *s, const struct batch *b);
+// Lazy from here on: at once; after the batch under way; the same, and the peer is told.
+void lane_stop(struct link *link, struct lane *lane);
+void lane_finish(struct link *link, struct lane *lane);
+void lane_finish_and_say(struct link *link, struct lane *lane);
+// Lazy, unless the peer has asked for it.
+void lane_turn_lazy(struct link *link, struct lane *lane);
 // Gives up what the cursor holds; nothing is sent until the next lane_seek().
 void lane_release(struct link *link, struct lane *lane);
 // Encodes one frame of the lane whose turn it is into link->control. False: nothing to send.

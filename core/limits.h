@@ -61,6 +61,28 @@
 // A link that grants nothing for this long is dropped. Longer than STALL_TIMEOUT by enough for
 // the node at the far end of a chain to act first.
 #define LINK_STALL_TIMEOUT (10 * SECOND)
+// Word of what a lazy link is not sent: gathered for this long.
+#define DIGEST_DELAY (40 * MILLISECOND)
+// Sooner by this, a batch is worth another parent; more than timers and a loaded processor move it.
+#define TREE_GAIN	(3 * MILLISECOND)
+#define TREE_GAIN_LARGE (10 * MILLISECOND) // without a second look
+// Between two moves of a source, so that one can show what it was worth.
+#define TREE_PAUSE (200 * MILLISECOND)
+// An old parent that has not answered after a round trip and a half, and this, is not waited for.
+#define MOVE_PATIENCE (50 * MILLISECOND)
+// What a neighbour has and we have not may be on its way for as long as a message takes through a
+// large network.
+#define CLAIM_DELAY (300 * MILLISECOND)
+#define CLAIMS_MAX  256
+// Who has been asked for what it claims has this long to begin; so many that it did not serve, and
+// its link ends. One that brought so many bytes meanwhile was busy.
+#define CLAIM_TIMEOUT	    (2 * SECOND)
+#define CLAIMS_UNSERVED_MAX 8
+#define CLAIM_BUSY	    (64 * KIB)
+// A batch that has not come further for this long may come from elsewhere.
+#define PARTIAL_PATIENCE (1 * SECOND)
+// A peer is asked once in this time to stop sending copies.
+#define PRUNE_PAUSE (1 * SECOND)
 // A missing range is asked of the other links for this long before it is called a gap.
 #define PULL_TIMEOUT (3 * SECOND)
 

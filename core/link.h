@@ -88,9 +88,16 @@ struct link {
 	struct lane *ready;  // list: something to send and credit for it
 	struct lane *due;    // list: credit to give back
 	struct lane *pulled; // list: PULLs to follow
-	uint32_t listed;     // entries of the peer's FRONTIER
-	uint64_t taken;	     // when the socket last took something, or had nothing to take
-	bool exchanged;	     // the peer's frontiers are known
+	struct lane *untold; // list: frontiers for the next DIGEST
+	uint64_t tell_at;    // when that is due, 0: it is empty
+	bool pruned;	     // lazy by our word,
+	bool pruned_by;	     // or by the peer's
+	uint64_t beacon_at;  // when the beacon of now came over it, 0: it has not
+	uint64_t beacon_number;
+	uint32_t claims_unserved;
+	uint32_t listed; // entries of the peer's FRONTIER
+	uint64_t taken;	 // when the socket last took something, or had nothing to take
+	bool exchanged;	 // the peer's frontiers are known
 };
 
 // NULL when memory is out.

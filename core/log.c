@@ -110,7 +110,12 @@ void log_trim(struct log *log, uint64_t now)
 {
 	while (log->tail < log->head) {
 		struct batch *b = log_at(log, log->tail);
-		if (b->holds || (log->bytes <= RETAIN_BYTES && now - b->arrived < RETAIN_TIME))
+		bool old = now - b->arrived >= RETAIN_TIME;
+		if (b->holds || (log->bytes <= RETAIN_BYTES && !old))
+			return;
+		if (!old && log->leaving)
+			log->leaving(log->context, b);
+		if (b->holds)
 			return;
 		log_pop(log);
 	}

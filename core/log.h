@@ -48,6 +48,9 @@ struct log {
 	void *context;
 	// Nobody holds the batch any more, for the first time. It is still in the log.
 	void (*released)(void *context, struct batch *b);
+	// The batch is to leave the log, young, because of RETAIN_BYTES. Whoever wants it still
+	// holds it before this returns. May be NULL.
+	void (*leaving)(void *context, struct batch *b);
 	// The batch leaves the log and will be freed.
 	void (*trimmed)(void *context, struct batch *b);
 	// A cursor skipped this many messages that were trimmed before it read them.

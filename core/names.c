@@ -10,7 +10,7 @@
 
 void names_fini(struct names *names)
 {
-	struct claim *claim, *next;
+	struct name_claim *claim, *next;
 
 	HASH_ITER (hh, names->table, claim, next) {
 		HASH_DEL(names->table, claim);
@@ -19,23 +19,23 @@ void names_fini(struct names *names)
 	names->changed = false;
 }
 
-static struct claim *find(const struct names *names, const char *name)
+static struct name_claim *find(const struct names *names, const char *name)
 {
-	struct claim *claim;
+	struct name_claim *claim;
 	HASH_FIND_STR(names->table, name, claim);
 	return claim;
 }
 
 static void forget_oldest(struct names *names)
 {
-	struct claim *oldest = names->table;
+	struct name_claim *oldest = names->table;
 	HASH_DEL(names->table, oldest);
 	free(oldest);
 }
 
 bool names_seen(struct names *names, const char *name, const struct id *id)
 {
-	struct claim *claim;
+	struct name_claim *claim;
 
 	if (!name_valid(name))
 		return false;
@@ -62,7 +62,7 @@ bool names_seen(struct names *names, const char *name, const struct id *id)
 
 const struct id *names_holder(const struct names *names, const char *name)
 {
-	const struct claim *claim = find(names, name);
+	const struct name_claim *claim = find(names, name);
 	return claim ? &claim->id : NULL;
 }
 
@@ -99,7 +99,7 @@ size_t names_parse(struct names *names, const char *text, size_t n)
 
 int names_write(const struct names *names, struct buffer *out)
 {
-	const struct claim *claim, *next;
+	const struct name_claim *claim, *next;
 
 	HASH_ITER (hh, names->table, claim, next) {
 		buffer_append(out, id_format(&claim->id).text, ID_TEXT);

@@ -15,15 +15,15 @@
 
 #define NAMES_TEXT_MAX (NAMES_MAX * (size_t)(ID_TEXT + NAME_MAX_LENGTH + 2))
 
-struct claim {
+struct name_claim {
 	UT_hash_handle hh;
 	struct id id;
 	char name[NAME_MAX_LENGTH + 1];
 };
 
 struct names {
-	struct claim *table; // by name, in the order in which they were last seen
-	bool changed;	     // set by every new claim; whoever stores them clears it
+	struct name_claim *table; // by name, in the order in which they were last seen
+	bool changed;		  // set by every new claim; whoever stores them clears it
 };
 
 void names_fini(struct names *names);

@@ -35,6 +35,7 @@ struct node *node_new(const struct node_config *config, const struct node_driver
 	node->random.state = config->seed;
 	node->instance = random_next(&node->random);
 	node->id = config->identity->id;
+	plumtree_init(&node->plumtree);
 	node->channels = channel_settings_new(config->identity);
 	node->lan = config->discovery ? lan_new() : NULL;
 	if (!node->channels || (config->discovery && !node->lan) || broadcast_init(node) < 0) {
@@ -80,6 +81,7 @@ void node_free(struct node *node)
 	LL_FOREACH_SAFE (node->connects, c, next)
 		free(c);
 	broadcast_fini(node);
+	plumtree_fini(&node->plumtree);
 	announce_fini(&node->announce);
 	members_fini(&node->members);
 	view_fini(&node->view);
@@ -178,6 +180,7 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	members_tick(node);
 	announce_tick(node);
 	broadcast_tick(node);
+	plumtree_tick(node);
 	node_reap(node);
 }
 
@@ -203,6 +206,7 @@ uint64_t node_deadline(const struct node *node)
 	uint64_t due = lower(overlay_deadline(node), component_deadline(node));
 
 	due = lower(due, broadcast_deadline(node));
+	due = lower(due, node->plumtree.next);
 	due = lower(due, lower(node->members.renew, node->members.sweep));
 	due = lower(due, node->announce.sweep);
 	if (node->clashing || node->clash_hinted)
@@ -412,6 +416,7 @@ void node_dispatch_up(struct node *node, struct link *link)
 	if (node->up_count == 1)
 		members_recover(node);
 	members_linked(node, link);
+	announce_beacon_to(node, link); // says which links are eager, before it matters
 	broadcast_link_up(node, link);
 	if (node->members.doubted || node->up_count == 1)
 		members_announce(node);

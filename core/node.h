@@ -58,31 +58,33 @@ struct node_driver {
 };
 
 // Counters of everything that was refused, skipped or lost; shown in `status` by these names.
-#define NODE_COUNTERS(X)                                                       \
-	X(messages_published) /* by writers here */                            \
-	X(messages_received)  /* first copies of others' messages */           \
-	X(batches_duplicate)  /* copies beyond the first */                    \
-	X(batches_foreign)    /* signed for another network */                 \
-	X(messages_lost)      /* own, trimmed before any peer took them */     \
-	X(messages_missed)    /* others', in gaps */                           \
-	X(messages_overrun)   /* skipped by readers here that were too slow */ \
-	X(bytes_discarded)    /* cut from messages by packet-mode reads */     \
-	X(stream_bytes_lost)  /* on streams whose peer went */                 \
-	X(frames_malformed)                                                    \
-	X(frames_unknown)                                                      \
-	X(signatures_bad)                                                      \
-	X(links_refused)                                                       \
-	X(links_timed_out)                                                     \
-	X(links_slow)                                                          \
-	X(accepts_refused) /* above the bound on links */                      \
-	X(accepts_failed)  /* no descriptor for a connection */                \
-	X(dials_failed)                                                        \
-	X(announcements_dropped) /* from unknown, stale or too many origins */ \
-	X(sources_refused)	 /* above the bound on sources */              \
-	X(hails_sent)                                                          \
-	X(hails_heard)                                                         \
-	X(hails_foreign) /* of other networks */                               \
-	X(hails_refused) /* damaged, or forged */                              \
+#define NODE_COUNTERS(X)                                                         \
+	X(messages_published) /* by writers here */                              \
+	X(messages_received)  /* first copies of others' messages */             \
+	X(batches_duplicate)  /* copies beyond the first */                      \
+	X(batches_foreign)    /* signed for another network */                   \
+	X(messages_lost)      /* own, trimmed before any peer took them */       \
+	X(messages_missed)    /* others', in gaps */                             \
+	X(messages_overrun)   /* skipped by readers here that were too slow */   \
+	X(bytes_discarded)    /* cut from messages by packet-mode reads */       \
+	X(stream_bytes_lost)  /* on streams whose peer went */                   \
+	X(frames_malformed)                                                      \
+	X(frames_unknown)                                                        \
+	X(signatures_bad)                                                        \
+	X(links_refused)                                                         \
+	X(links_timed_out)                                                       \
+	X(links_slow)                                                            \
+	X(accepts_refused) /* above the bound on links */                        \
+	X(accepts_failed)  /* no descriptor for a connection */                  \
+	X(dials_failed)                                                          \
+	X(announcements_dropped) /* from unknown, stale or too many origins */   \
+	X(sources_refused)	 /* above the bound on sources */                \
+	X(claims_dropped)	 /* above the bound on what may be on its way */ \
+	X(claims_unserved)	 /* what a peer said it had and did not send */  \
+	X(hails_sent)                                                            \
+	X(hails_heard)                                                           \
+	X(hails_foreign) /* of other networks */                                 \
+	X(hails_refused) /* damaged, or forged */                                \
 	X(hails_dropped) /* copies, and more than are listened to */
 
 struct node_counters {

@@ -11,6 +11,7 @@
 #include "core/members.h"
 #include "core/node.h"
 #include "core/overlay.h"
+#include "core/plumtree.h"
 #include "core/publisher.h"
 #include "core/random.h"
 #include "core/repair.h"
@@ -67,6 +68,7 @@ struct node {
 	struct broadcast broadcast;
 	struct publisher publisher;
 	struct lan *lan; // NULL: no discovery
+	struct plumtree plumtree;
 
 	bool log_changed, streams_changed, peers_changed, connects_changed;
 };

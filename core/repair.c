@@ -15,6 +15,7 @@ void repair_pull(struct link *link, struct source *s)
 	if (!lane || !link->exchanged || s == link->node->publisher.own)
 		return;
 	lane->pulling = true;
+	lane->stopping = lane->stalled = false;
 	lane->missed = false;
 	lane->trimmed = 0;
 	wire_put_pull(&link->control, &(struct frame_position){ s->key, s->next });
@@ -36,19 +37,54 @@ void repair_note(struct node *node, struct source *s)
 	node->broadcast.missing = true;
 }
 
-void repair_drop_partial(struct node *node, struct source *s)
+void repair_interrupted(struct node *node, struct source *s)
 {
-	if (!s->partial)
-		return;
 	struct link *link = node_link_by_serial(node, s->partial_from);
 	struct lane *lane = link && link_up(link) ? lane_find(link, s) : NULL;
 	if (lane) {
 		lane->receiving = LANE_DISCARD;
-		lane_owe(link, lane, lane_header_charge(s->partial->count) + s->partial_bytes);
+		lane_owe(link, lane,
+			lane_header_charge(s->partial->count) + s->partial->bytes -
+				lane->batch_left);
 	}
+	s->partial_from = 0;
+	repair_note(node, s);
+	if (s->partial_checked == 0)
+		repair_drop_partial(node, s);
+}
+
+void repair_drop_partial(struct node *node, struct source *s)
+{
+	if (!s->partial)
+		return;
+	if (s->partial_from)
+		repair_interrupted(node, s);
+	lane_abandon_all(node, s, s->partial);
 	node->broadcast.partial_bytes -= s->partial->bytes;
 	batch_free(s->partial);
 	s->partial = NULL;
+}
+
+void repair_make_room(struct node *node, uint32_t bytes)
+{
+	struct source *s, *next;
+	HASH_ITER (hh, node->broadcast.sources, s, next) {
+		if (node->broadcast.partial_bytes + bytes <= PARTIAL_BYTES)
+			return;
+		if (s->partial && !s->partial_from)
+			repair_drop_partial(node, s);
+	}
+}
+
+bool repair_others(struct node *node, const struct link *link, const struct source *s)
+{
+	const struct link *l;
+	DL_FOREACH (node->links, l) {
+		const struct lane *lane = l != link && link_up(l) ? lane_find(l, s) : NULL;
+		if (lane && l->exchanged && !lane->stalled)
+			return true;
+	}
+	return false;
 }
 
 // A batch that stopped arriving although its sender has credit: whoever has it may send it.
@@ -58,9 +94,21 @@ static void give_up_stalled(struct node *node, struct source *s)
 	struct lane *lane = link ? lane_find(link, s) : NULL;
 	if (!lane || lane->outstanding >= SOURCE_WINDOW || node->now - s->partial_at < PULL_TIMEOUT)
 		return;
-	lane->stalled = true;
+	repair_interrupted(node, s);
+	repair_pull_all(node, s, link);
+	if (repair_others(node, link, s))
+		lane->stalled = true;
+	else
+		repair_pull(link, s);
+}
+
+// Of a batch that nobody goes on with, a part is worth nothing in the end.
+static void give_up_interrupted(struct node *node, struct source *s)
+{
+	if (node->now - s->partial_at < RETAIN_TIME)
+		return;
 	repair_drop_partial(node, s);
-	repair_pull_all(node, s, NULL);
+	s->missing_since = 0;
 }
 
 // Goes on behind what nobody keeps. `fresh` has just said from where, and sends from there.
@@ -85,6 +133,7 @@ static void declare_gap(struct node *node, struct source *s, struct link *fresh)
 	repair_drop_partial(node, s);
 	s->next = to;
 	s->gapped = true;
+	plumtree_tell_all(node, s);
 	struct lane *lane = fresh ? lane_find(fresh, s) : NULL;
 	bool goes_on = lane && lane->trimmed == to;
 	if (goes_on)
@@ -140,7 +189,8 @@ void repair_resume(struct node *node, struct source *s)
 					: lane->batch_next;
 		if (lane->trimmed > s->next)
 			repair_note(node, s); // of the range only a part has come
-		else if (lane->trimmed || (lane->missed && seen > s->next))
+		else if (lane->trimmed ||
+			 (lane->missed && s->parent == link->serial && seen > s->next))
 			repair_pull(link, s);
 		lane->missed = false;
 	}
@@ -155,10 +205,13 @@ void repair_tick(struct node *node)
 		return;
 	b->missing = false;
 	HASH_ITER (hh, b->sources, s, next) {
-		if (s->partial)
+		bool arriving = s->partial && s->partial_from;
+		if (arriving)
 			give_up_stalled(node, s);
+		else if (s->partial)
+			give_up_interrupted(node, s);
 		// What is arriving is not missing, however long it takes.
-		if (s->missing_since && !s->partial && node->now - s->missing_since >= PULL_TIMEOUT)
+		if (s->missing_since && !arriving && node->now - s->missing_since >= PULL_TIMEOUT)
 			declare_gap(node, s, NULL);
 		b->missing |= s->missing_since > 0;
 	}

@@ -46,6 +46,7 @@ static void source_evict(struct node *node)
 		b->evict_next = node->now + SECOND;
 		return;
 	}
+	plumtree_forget(node, oldest);
 	DL_FOREACH (node->links, link) {
 		free(lane_find(link, oldest));
 		if (oldest->slot < link->lane_count)

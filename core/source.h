@@ -11,6 +11,13 @@
 
 struct node;
 
+// Between two parents, see core/plumtree.
+enum move {
+	MOVE_NONE,
+	MOVE_ASKED,   // the old one has been asked to finish
+	MOVE_PROVING, // the new one has been asked to begin
+};
+
 struct source {
 	UT_hash_handle hh;
 	struct source_key key;
@@ -23,12 +30,23 @@ struct source {
 	uint64_t shown_next;	       // the sequence number after that batch
 	struct batch *oldest, *newest; // in the log
 	struct batch *partial;	       // being received, outside the log
-	uint32_t partial_from;	       // serial of its link
+	uint32_t partial_from;	       // serial of its link, 0: it has stopped coming
 	uint32_t partial_bytes;	       // received
+	uint32_t partial_checked;      // of these, in chunks that are whole and right
 	uint64_t partial_at;	       // when the last of them were
 	uint64_t missing_since;	       // a range is being looked for, 0: none
 	bool gapped;		       // nothing has come since the last gap
 	uint64_t active;	       // last batch
+	// Its tree, see core/plumtree.
+	uint32_t parent; // serial of the link that it comes over, 0: not known
+	enum move move;
+	uint32_t move_to;    // serial of the new parent
+	uint64_t move_until; // when that is given up or judged
+	uint64_t move_next;  // what the new parent claimed to have
+	uint64_t move_bytes; // what its link had brought when it was asked
+	uint64_t moved;	     // when the last move began
+	uint32_t moves;
+	struct source *moving_prev, *moving_next;
 };
 
 struct source *source_find(struct node *node, const struct source_key *key);

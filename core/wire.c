@@ -206,6 +206,34 @@ void wire_put_trimmed(struct buffer *b, uint64_t next, const uint8_t *header, si
 	wire_end(b, at);
 }
 
+void wire_put_prune(struct buffer *b, const struct frame_prune *f)
+{
+	size_t at = begin(b, FRAME_PRUNE);
+	put_source(b, &f->source);
+	put_number(b, f->kind, 1);
+	wire_end(b, at);
+}
+
+size_t wire_begin_digest(struct buffer *b, uint16_t count)
+{
+	size_t at = begin(b, FRAME_DIGEST);
+	put_number(b, count, 2);
+	return at;
+}
+
+void wire_put_digest_entry(struct buffer *b, const struct digest_entry *e)
+{
+	wire_put_frontier_entry(b, &e->position);
+	put_number(b, e->age, 2);
+}
+
+void wire_put_tree(struct buffer *b, bool eager)
+{
+	size_t at = begin(b, FRAME_TREE);
+	put_number(b, eager, 1);
+	wire_end(b, at);
+}
+
 void wire_put_sealed(struct buffer *b, enum frame_type type, const uint8_t *bytes, size_t n)
 {
 	size_t at = begin(b, type);
@@ -524,6 +552,43 @@ struct frame_position wire_frontier_entry(const struct frame_frontier *f, uint16
 {
 	struct reader r = { f->entries + (size_t)i * FRONTIER_ENTRY, FRONTIER_ENTRY, false };
 	return get_position(&r);
+}
+
+int wire_get_prune(const uint8_t *p, size_t n, struct frame_prune *f)
+{
+	struct reader r = { p, n, false };
+	f->source = get_source(&r);
+	f->kind = (uint8_t)get_number(&r, 1);
+	return f->kind < PRUNE_STOP || f->kind > PRUNE_STOPPED ? -EPROTO : get_end(&r);
+}
+
+int wire_get_digest(const uint8_t *p, size_t n, struct frame_digest *f)
+{
+	struct reader r = { p, n, false };
+	f->count = (uint16_t)get_number(&r, 2);
+	if (f->count == 0 || f->count > DIGEST_ENTRIES)
+		return -EPROTO;
+	f->entries = get_bytes(&r, (size_t)f->count * DIGEST_ENTRY);
+	for (uint16_t i = 0; !r.bad && i < f->count; i++)
+		if (wire_digest_entry(f, i).position.next == 0)
+			return -EPROTO;
+	return get_end(&r);
+}
+
+struct digest_entry wire_digest_entry(const struct frame_digest *f, uint16_t i)
+{
+	struct reader r = { f->entries + (size_t)i * DIGEST_ENTRY, DIGEST_ENTRY, false };
+	struct digest_entry e;
+	e.position = get_position(&r);
+	e.age = (uint16_t)get_number(&r, 2);
+	return e;
+}
+
+int wire_get_tree(const uint8_t *p, size_t n, bool *eager)
+{
+	struct reader r = { p, n, false };
+	*eager = get_flag(&r);
+	return get_end(&r);
 }
 
 int wire_get_pull(const uint8_t *p, size_t n, struct frame_position *f)

@@ -39,6 +39,9 @@ enum frame_type {
 	FRAME_STREAM_CREDIT = 15,
 	FRAME_ANNOUNCE = 16,
 	FRAME_PROOF = 17,
+	FRAME_PRUNE = 18,
+	FRAME_DIGEST = 22,
+	FRAME_TREE = 23,
 };
 
 // What a dialler wants.
@@ -197,6 +200,31 @@ struct frame_trimmed {
 	struct frame_batch shown;
 };
 
+// What becomes of a source on a link, as its receiver wants it; see core/plumtree.
+enum prune {
+	PRUNE_STOP = 1,	   // at once: it comes from elsewhere
+	PRUNE_FINISH = 2,  // after the batch under way, and say so
+	PRUNE_STOPPED = 3, // the answer: nothing more comes
+};
+
+struct frame_prune {
+	struct source_key source;
+	uint8_t kind; // enum prune
+};
+
+// Word of what a peer need not be sent.
+struct frame_digest {
+	uint16_t count;
+	const uint8_t *entries; // [count] of DIGEST_ENTRY bytes: wire_digest_entry()
+};
+#define DIGEST_ENTRY   34
+#define DIGEST_ENTRIES 512 // in one frame
+
+struct digest_entry {
+	struct frame_position position;
+	uint16_t age; // milliseconds since the message before `next` was whole at the sender
+};
+
 struct frame_chunk {
 	struct source_key source;
 	const uint8_t *data;
@@ -256,6 +284,11 @@ void wire_put_frontier_entry(struct buffer *b, const struct frame_position *p);
 void wire_end(struct buffer *b, size_t begun);
 void wire_put_pull(struct buffer *b, const struct frame_position *f);
 void wire_put_trimmed(struct buffer *b, uint64_t next, const uint8_t *header, size_t n);
+void wire_put_prune(struct buffer *b, const struct frame_prune *f);
+// A DIGEST is begun, gets its entries, and is ended.
+size_t wire_begin_digest(struct buffer *b, uint16_t count);
+void wire_put_digest_entry(struct buffer *b, const struct digest_entry *e);
+void wire_put_tree(struct buffer *b, bool eager);
 // A BATCH or ANNOUNCE of signed bytes and their signature, n in all.
 void wire_put_sealed(struct buffer *b, enum frame_type type, const uint8_t *bytes, size_t n);
 void wire_put_chunk(
@@ -285,6 +318,10 @@ int wire_get_frontier(const uint8_t *p, size_t n, struct frame_frontier *f);
 struct frame_position wire_frontier_entry(const struct frame_frontier *f, uint16_t i);
 int wire_get_pull(const uint8_t *p, size_t n, struct frame_position *f);
 int wire_get_trimmed(const uint8_t *p, size_t n, struct frame_trimmed *f);
+int wire_get_prune(const uint8_t *p, size_t n, struct frame_prune *f);
+int wire_get_digest(const uint8_t *p, size_t n, struct frame_digest *f);
+struct digest_entry wire_digest_entry(const struct frame_digest *f, uint16_t i);
+int wire_get_tree(const uint8_t *p, size_t n, bool *eager);
 int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f);
 uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i);
 int wire_get_chunk(const uint8_t *p, size_t n, struct frame_chunk *f);

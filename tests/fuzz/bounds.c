@@ -17,7 +17,7 @@ static void check_lane(const struct lane *lane)
 	assert(lane->outstanding <= SOURCE_WINDOW + MESSAGE_MAX);
 	assert(lane->owed <= lane->outstanding);
 	assert(lane->credit <= SOURCE_WINDOW);
-	assert(!lane->cursor || lane->cursor->kept);
+	assert(!lane->cursor || lane->cursor->kept || lane->cursor == lane->source->partial);
 }
 
 static void check_link(const struct link *link)
@@ -74,6 +74,7 @@ static void check_sources(const struct node *node)
 		assert(b->slots[s->slot] == s && s->next >= 1);
 		assert(!s->newest || batch_next(s->newest) <= s->next);
 		assert(!s->hearsay || (!s->newest && !s->partial));
+		assert(!s->partial || s->partial_checked <= s->partial_bytes);
 	}
 	assert(HASH_COUNT(b->sources) <= SOURCES_MAX);
 	assert(partial == b->partial_bytes && partial <= PARTIAL_BYTES);
@@ -92,6 +93,7 @@ void bounds_check(const struct node *node)
 	assert(dials <= 4 * DIALS_MAX_ALONE);
 	assert(node->publisher.held <= PUBLISH_WINDOW && node->publisher.unsent <= UNSENT_BYTES);
 	assert(node->view.count <= VIEW_MAX);
+	assert(node->plumtree.claim_count <= CLAIMS_MAX);
 	assert(HASH_COUNT(node->members.table) <= MEMBERS_MAX);
 	assert(buffer_length(&node->events.text) <= EVENTS_BYTES);
 }

@@ -97,6 +97,34 @@ static void pull(struct buffer *b, const uint8_t *p, size_t n)
 		wire_put_pull(b, &f);
 }
 
+static void prune(struct buffer *b, const uint8_t *p, size_t n)
+{
+	struct frame_prune f;
+	if (wire_get_prune(p, n, &f) == 0)
+		wire_put_prune(b, &f);
+}
+
+static void digest_frame(struct buffer *b, const uint8_t *p, size_t n)
+{
+	struct frame_digest f;
+	if (wire_get_digest(p, n, &f) < 0)
+		return;
+	size_t at = wire_begin_digest(b, f.count);
+	for (uint16_t i = 0; i < f.count; i++) {
+		struct digest_entry entry = wire_digest_entry(&f, i);
+		assert(entry.position.next > 0);
+		wire_put_digest_entry(b, &entry);
+	}
+	wire_end(b, at);
+}
+
+static void tree(struct buffer *b, const uint8_t *p, size_t n)
+{
+	bool eager;
+	if (wire_get_tree(p, n, &eager) == 0)
+		wire_put_tree(b, eager);
+}
+
 // The signed bytes of a batch again from what was understood of them, with its signature.
 static void put_batch(struct buffer *b, const struct frame_batch *f)
 {
@@ -238,6 +266,15 @@ static void frame(uint8_t type, const uint8_t *p, size_t n)
 		break;
 	case FRAME_PULL:
 		pull(&b, p, n);
+		break;
+	case FRAME_PRUNE:
+		prune(&b, p, n);
+		break;
+	case FRAME_DIGEST:
+		digest_frame(&b, p, n);
+		break;
+	case FRAME_TREE:
+		tree(&b, p, n);
 		break;
 	case FRAME_TRIMMED:
 		trimmed(p, n);

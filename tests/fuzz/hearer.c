@@ -47,11 +47,14 @@ static void batch(struct hearer *h, const struct frame_batch *f)
 	assert(forge_signed(BATCH_TAG, &f->stamp, &f->sealed));
 	if (!s)
 		return;
-	if (s->left > 0 || f->first < s->next) {
+	// What was broken off begins once more.
+	bool again = s->left > 0 && f->first == s->first;
+	if (!again && (s->left > 0 || f->first < s->next)) {
 		assert(h->pulls > 0);
 		h->pulls--;
 	}
 	forget_batch(s);
+	s->first = f->first;
 	s->next = f->first + f->count;
 	s->left = f->bytes;
 	s->charge += (uint64_t)f->count * MESSAGE_CHARGE;
@@ -189,6 +192,23 @@ static void hear_pull(const uint8_t *p, size_t n)
 	assert(wire_get_pull(p, n, &f) == 0);
 }
 
+static void hear_prune(const uint8_t *p, size_t n)
+{
+	DECODE(prune)
+}
+
+static void hear_digest(const uint8_t *p, size_t n)
+{
+	DECODE(digest)
+	assert(f.count > 0);
+}
+
+static void hear_tree(const uint8_t *p, size_t n)
+{
+	bool eager;
+	assert(wire_get_tree(p, n, &eager) == 0);
+}
+
 static void hear_proof(const uint8_t *p, size_t n)
 {
 	DECODE(proof)
@@ -234,6 +254,15 @@ static void frame(struct hearer *h, uint8_t type, const uint8_t *p, size_t n)
 		return;
 	case FRAME_TRIMMED:
 		hear_trimmed(h, p, n);
+		return;
+	case FRAME_PRUNE:
+		hear_prune(p, n);
+		return;
+	case FRAME_DIGEST:
+		hear_digest(p, n);
+		return;
+	case FRAME_TREE:
+		hear_tree(p, n);
 		return;
 	case FRAME_BATCH:
 		hear_batch(h, p, n);

@@ -15,7 +15,8 @@
 // One source, as heard.
 struct hearing {
 	struct source_key key;
-	uint64_t next;	     // after the last batch that was heard
+	uint64_t first;	     // of the last batch that was heard
+	uint64_t next;	     // after it
 	uint64_t charge;     // that was heard
 	uint64_t granted;    // credit that was given, beside the window
 	uint64_t said;	     // charge that was sent to the node

@@ -290,6 +290,40 @@ void step_pull(struct world *w, struct end *e, struct input *in)
 	say(w, e, &b);
 }
 
+void step_prune(struct world *w, struct end *e, struct input *in)
+{
+	struct buffer b = BUFFER_INIT;
+	struct frame_prune f = { some_source(in),
+		(uint8_t)(PRUNE_STOP + input_below(in, PRUNE_STOPPED)) };
+	e->hearer.pulls++; // what is broken off is not gone on with
+	wire_put_prune(&b, &f);
+	say(w, e, &b);
+}
+
+void step_digest(struct world *w, struct end *e, struct input *in)
+{
+	struct buffer b = BUFFER_INIT;
+	uint16_t count = (uint16_t)(1 + input_below(in, 4));
+	size_t at = wire_begin_digest(&b, count);
+
+	for (uint16_t i = 0; i < count; i++) {
+		struct digest_entry entry = { { some_source(in), some_number(in) },
+			(uint16_t)input_number(in, 2) };
+		if (entry.position.next == 0)
+			entry.position.next = 1;
+		wire_put_digest_entry(&b, &entry);
+	}
+	wire_end(&b, at);
+	say(w, e, &b);
+}
+
+void step_tree(struct world *w, struct end *e, struct input *in)
+{
+	struct buffer b = BUFFER_INIT;
+	wire_put_tree(&b, input_below(in, 2));
+	say(w, e, &b);
+}
+
 void step_trimmed(struct world *w, struct end *e, struct input *in)
 {
 	struct buffer b = BUFFER_INIT, header = BUFFER_INIT;

@@ -284,7 +284,7 @@ def unknown_frames(lab):
     who = identity(1)
     member = Member(a, who).join()
     until(lambda: len(a.peers()) == 2, 3, 'the link')
-    for kind in (18, 100, 255):
+    for kind in (99, 100, 255):
         member.send(frame(kind, os.urandom(1000)))
     member.send(frame(ANNOUNCE, signed(who, a, b'smokefs/1 announce', struct.pack(
         '>QBH', 1, 200, 5) + b'later')))

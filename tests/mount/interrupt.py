@@ -106,9 +106,10 @@ def bystanders(lab, node, path):
     at_once('truncate', os.truncate, path, 0)
     at_once('a read of status', node.status)
     # Those that have to wait, too, wait where they can be counted and ended: in the node.
-    waiting = [lab.task(write_one, path, b'plain'), lab.task(write_one, path, b'more', os.O_APPEND),
-               lab.task(write_one, path, b'truncating', os.O_TRUNC)]
-    node.wait_status('parked_writes', parked + 3)
+    waiting = []
+    for data, flags in ((b'plain', 0), (b'more', os.O_APPEND), (b'truncating', os.O_TRUNC)):
+        waiting.append(lab.task(write_one, path, data, flags))
+        node.wait_status('parked_writes', parked + len(waiting))
     for task in waiting:
         check(task.sleeping() == 'S', 'a second writer sleeps in state D')
     killed_within(waiting[1], 0.1 * SLOWNESS, 'the second of three waiting writers')

@@ -111,7 +111,8 @@ Test(insider, data_that_is_not_what_was_signed)
 		forge_damage(&f);
 		forge_say(&f);
 		world_run(&w, SECOND);
-		cr_expect_eq(w.nodes[0].node->broadcast.partial_bytes, 0);
+		// What was right of it may be gone on with.
+		cr_expect_eq(w.nodes[0].node->broadcast.partial_bytes, i ? size : 0);
 		world_run(&w, SECOND);
 		cr_expect(world_closed(f.stranger));
 		cr_expect_eq(world_events_with(&w, 0, "remove", "reason=bad-signature"), 1);
@@ -258,7 +259,7 @@ Test(insider, nothing_is_lost_because_one_has_trimmed)
 	forge_say(&honest);
 	struct forger liar = forge_link(&w, 0, 3, &far, 1);
 	struct forger *both[] = { &liar, &honest };
-	world_run(&w, SECOND / 10);
+	forge_live(&w, both, 2, SECOND);
 	cr_assert_geq(world_heard(liar.stranger, FRAME_PULL), 1);
 	forge_trimmed(&liar, &author, 1000000);
 	forge_say(&liar);
@@ -525,7 +526,7 @@ Test(insider, frames_of_no_known_type)
 	struct world w;
 	struct forger f = start(&w, 13);
 	for (int i = 0; i < 2000; i++)
-		wire_put_sealed(&f.out, (uint8_t)(18 + i % 238), (const uint8_t *)"what", 4);
+		wire_put_sealed(&f.out, (uint8_t)(64 + i % 192), (const uint8_t *)"what", 4);
 	forge_say(&f);
 	world_run(&w, SECOND);
 	cr_expect_not(world_closed(f.stranger));

@@ -328,6 +328,63 @@ static void pull(const uint8_t *p, size_t n)
 	cr_expect_eq(g.next, f.next);
 }
 
+static void check_prune(enum prune kind, const uint8_t *p, size_t n)
+{
+	struct frame_prune f = { own_source(), kind }, g;
+	wire_put_prune(&out, &f);
+	cr_assert_eq(wire_get_prune(p, n, &g), 0);
+	expect_source(&g.source, &f.source);
+	cr_expect_eq(g.kind, kind);
+}
+
+static void prune_stop(const uint8_t *p, size_t n)
+{
+	check_prune(PRUNE_STOP, p, n);
+}
+
+static void prune_finish(const uint8_t *p, size_t n)
+{
+	check_prune(PRUNE_FINISH, p, n);
+}
+
+static void prune_stopped(const uint8_t *p, size_t n)
+{
+	check_prune(PRUNE_STOPPED, p, n);
+}
+
+static void digest_frame(const uint8_t *p, size_t n)
+{
+	struct digest_entry e = { { own_source(), 7 }, 25 };
+	struct frame_digest g;
+	size_t at = wire_begin_digest(&out, 1);
+	wire_put_digest_entry(&out, &e);
+	wire_end(&out, at);
+	cr_assert_eq(wire_get_digest(p, n, &g), 0);
+	cr_assert_eq(g.count, 1);
+	struct digest_entry got = wire_digest_entry(&g, 0);
+	expect_source(&got.position.source, &e.position.source);
+	cr_expect_eq(got.position.next, 7);
+	cr_expect_eq(got.age, 25);
+}
+
+static void check_tree(bool eager, const uint8_t *p, size_t n)
+{
+	bool got = !eager;
+	wire_put_tree(&out, eager);
+	cr_assert_eq(wire_get_tree(p, n, &got), 0);
+	cr_expect_eq(got, eager);
+}
+
+static void tree_lazy(const uint8_t *p, size_t n)
+{
+	check_tree(false, p, n);
+}
+
+static void tree_eager(const uint8_t *p, size_t n)
+{
+	check_tree(true, p, n);
+}
+
 static struct stamp own_stamp(void)
 {
 	return (struct stamp){ ring.keys[0].name, dialler->public_key, INCARNATION };
@@ -608,6 +665,12 @@ static const struct vector {
 	{ "frontier-empty", FRAME_FRONTIER, frontier_empty },
 	{ "frontier", FRAME_FRONTIER, frontier },
 	{ "pull", FRAME_PULL, pull },
+	{ "prune-stop", FRAME_PRUNE, prune_stop },
+	{ "prune-finish", FRAME_PRUNE, prune_finish },
+	{ "prune-stopped", FRAME_PRUNE, prune_stopped },
+	{ "digest", FRAME_DIGEST, digest_frame },
+	{ "tree-lazy", FRAME_TREE, tree_lazy },
+	{ "tree-eager", FRAME_TREE, tree_eager },
 	{ "trimmed", FRAME_TRIMMED, trimmed },
 	{ "batch", FRAME_BATCH, batch },
 	{ "batch-chunks", FRAME_BATCH, batch_of_chunks },

@@ -444,6 +444,61 @@ Test(wire, pull_comes_back)
 	cr_expect_eq(wire_get_pull(p, n, &g), -EPROTO, "sequence numbers begin at 1");
 }
 
+Test(wire, prune_comes_back)
+{
+	struct frame_prune f = { source, PRUNE_STOPPED }, g;
+	size_t n;
+	wire_put_prune(&out, &f);
+	const uint8_t *p = payload(FRAME_PRUNE, &n);
+	cr_assert_eq(wire_get_prune(p, n, &g), 0);
+	cr_expect(id_equal(&g.source.id, &source.id));
+	cr_expect_eq(g.source.incarnation, source.incarnation);
+	cr_expect_eq(g.kind, PRUNE_STOPPED);
+	for (int kind = 0; kind < 256; kind++) {
+		buffer_bytes(&out)[FRAME_HEADER + n - 1] = (uint8_t)kind;
+		bool known = kind >= PRUNE_STOP && kind <= PRUNE_STOPPED;
+		cr_expect_eq(wire_get_prune(p, n, &g), known ? 0 : -EPROTO, "kind %d", kind);
+	}
+	cr_expect_eq(wire_get_prune(p, n - 1, &g), -EPROTO);
+}
+
+Test(wire, digest_comes_back)
+{
+	struct frame_digest g;
+	size_t n;
+	size_t at = wire_begin_digest(&out, 2);
+	wire_put_digest_entry(&out, &(struct digest_entry){ { source, UINT64_MAX }, 0 });
+	wire_put_digest_entry(&out, &(struct digest_entry){ { source, 1 }, UINT16_MAX });
+	wire_end(&out, at);
+	const uint8_t *p = payload(FRAME_DIGEST, &n);
+	cr_assert_eq(wire_get_digest(p, n, &g), 0);
+	cr_assert_eq(g.count, 2);
+	struct digest_entry first = wire_digest_entry(&g, 0), second = wire_digest_entry(&g, 1);
+	cr_expect(id_equal(&first.position.source.id, &source.id));
+	cr_expect_eq(first.position.next, UINT64_MAX);
+	cr_expect_eq(first.age, 0);
+	cr_expect_eq(second.position.next, 1);
+	cr_expect_eq(second.age, UINT16_MAX);
+	cr_expect_eq(wire_get_digest(p, n - 1, &g), -EPROTO);
+	memset(buffer_bytes(&out) + FRAME_HEADER + n - 10, 0, 8);
+	cr_expect_eq(wire_get_digest(p, n, &g), -EPROTO, "sequence numbers begin at 1");
+	const uint8_t none[2] = { 0 }, many[2] = { 2, 1 };
+	cr_expect_eq(wire_get_digest(none, 2, &g), -EPROTO, "of nothing");
+	cr_expect_eq(wire_get_digest(many, 2, &g), -EPROTO);
+}
+
+Test(wire, tree_comes_back)
+{
+	size_t n;
+	bool eager = false;
+	wire_put_tree(&out, true);
+	const uint8_t *p = payload(FRAME_TREE, &n);
+	cr_assert_eq(wire_get_tree(p, n, &eager), 0);
+	cr_expect(eager);
+	buffer_bytes(&out)[FRAME_HEADER] = 2;
+	cr_expect_eq(wire_get_tree(p, n, &eager), -EPROTO, "a flag is 0 or 1");
+}
+
 Test(wire, chunks_of_a_batch)
 {
 	cr_expect_eq(batch_chunks(0), 0);
