@@ -309,6 +309,10 @@ int announce_receive(struct node *node, struct link *from, const struct frame_an
 	int r = understand(node, from, &origin, f);
 	if (r < 0)
 		return r;
+	// The lowest beacon is everybody's; any other would go all the way for nothing, one for
+	// each node that comes.
+	if (f->type == ANNOUNCE_BEACON && !id_equal(&origin, &node->component.origin))
+		return 0;
 	// What cannot be kept cannot be told from news the next time, hence goes no further.
 	if (keep(node, &origin, f) == 0)
 		relay(node, f, from);

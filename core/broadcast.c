@@ -8,6 +8,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/mutant.h"
 #include "core/node_inner.h"
 #include "core/signing.h"
 
@@ -113,7 +114,8 @@ int broadcast_append(struct node *node, struct batch *batch)
 		s->oldest = batch;
 	}
 	s->newest = batch;
-	s->next = batch_next(batch);
+	s->next = batch_next(batch) - MUTANT(twice) +
+		  (MUTANT(skip) && !batch->own && batch->first % 5 == 0);
 	s->active = node->now;
 	// Held while the lanes look at it, so that it is released once and not before.
 	batch->holds = 1;
@@ -128,7 +130,7 @@ int broadcast_append(struct node *node, struct batch *batch)
 	}
 	DL_FOREACH (node->links, link) {
 		struct lane *lane = link_up(link) ? lane_get(link, s) : NULL;
-		if (lane)
+		if (lane && (batch->own || !MUTANT(deaf)))
 			lane_offer(link, lane, batch);
 	}
 	node->log_changed = true;
@@ -228,8 +230,11 @@ uint64_t broadcast_deadline(const struct node *node)
 	const struct broadcast *b = &node->broadcast;
 	if (node->publisher.open)
 		return node->publisher.open_until;
-	// Without anything kept or missing there is nothing to watch.
-	return node->log.bytes || b->missing || b->partial_bytes ? b->police_next : UINT64_MAX;
+	// Without anything held or missing there is nothing to watch: what is kept grows old.
+	if (node->log.held || b->missing || b->partial_bytes)
+		return b->police_next;
+	uint64_t old = log_due(&node->log);
+	return old > b->police_next ? old : b->police_next;
 }
 
 void broadcast_link_up(struct node *node, struct link *link)
@@ -306,6 +311,8 @@ static void exchange_done(struct link *link)
 
 	link->exchanged = true;
 	node->broadcast.joined = true;
+	if (MUTANT(forgetful))
+		return;
 	HASH_ITER (hh, node->broadcast.sources, s, next) {
 		struct lane *lane = lane_get(link, s);
 		if (!lane)
@@ -410,7 +417,7 @@ static void partial_relay(struct node *node, struct source *s, const struct link
 	struct link *link;
 	DL_FOREACH (node->links, link) {
 		struct lane *lane = link != from && link_up(link) ? lane_get(link, s) : NULL;
-		if (lane)
+		if (lane && !MUTANT(deaf))
 			lane_offer(link, lane, s->partial);
 	}
 }
@@ -536,6 +543,9 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 	struct lane *lane = s ? lane_get(link, s) : NULL;
 	if (!lane)
 		return pass_over(link, &key, charge);
+	// What was asked for came from elsewhere first, and this is the end of it.
+	if (copy && f->first + f->count >= s->next)
+		lane->pulling = false;
 	if (copy || arriving)
 		plumtree_copy(link, lane);
 	// Begun again: what is checked of it stands.

@@ -4,6 +4,7 @@
 
 #include <utlist.h>
 
+#include "core/mutant.h"
 #include "core/node_inner.h"
 
 static void announce_beacon(struct node *node)
@@ -60,11 +61,6 @@ void component_beacon(
 	plumtree_beacon_first(node, from);
 }
 
-static bool speaks_for_now(const struct component_mark *mark)
-{
-	return mark->number >= BEACON_ESTABLISHED && mark->age * MILLISECOND <= BEACON_FRESH;
-}
-
 static void healed(struct node *node, const char *how)
 {
 	struct component *c = &node->component;
@@ -98,6 +94,48 @@ static void report(struct node *node, const struct link *link)
 	announce_send(node, ANNOUNCE_NETSPLIT, c->other.bytes, ID_BYTES);
 }
 
+static void merge(struct node *node)
+{
+	struct component *c = &node->component;
+	struct dial *dial;
+
+	c->merge_next = node->now + MERGE_INTERVAL;
+	DL_FOREACH (node->dials, dial)
+		if (dial->purpose == DIAL_MERGE)
+			return;
+	struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && address_equal(&link->address, &c->way))
+			return;
+	dial = dial_address(node, DIAL_MERGE, &c->way);
+	if (!dial)
+		return;
+	if (node->config.max_peers && overlay_count(node) >= node->config.max_peers)
+		dial->offer = overlay_offer(node, dial->permit);
+	dial_start(node, dial);
+}
+
+static bool is_fresh(const struct component_mark *mark)
+{
+	return mark->age * MILLISECOND <= BEACON_FRESH;
+}
+
+static bool speaks_for_now(const struct component_mark *mark)
+{
+	return mark->number >= BEACON_ESTABLISHED && is_fresh(mark);
+}
+
+// Nodes that have only begun, we among them, and found each other first: no netsplit, yet to be one
+// component.
+static void meet(struct node *node, const struct link *link, bool joining)
+{
+	struct component *c = &node->component;
+	if (joining || !link->outgoing || c->split || c->suspected || node->now < c->merge_next)
+		return;
+	c->way = link_way(link);
+	merge(node);
+}
+
 void component_compare(struct node *node, const struct link *link, bool joining)
 {
 	struct component *c = &node->component;
@@ -112,7 +150,10 @@ void component_compare(struct node *node, const struct link *link, bool joining)
 			healed(node, "link");
 		return;
 	}
-	if (!speaks_for_now(&mine) || !speaks_for_now(theirs))
+	bool established = speaks_for_now(&mine) && speaks_for_now(theirs);
+	if (!established && !c->grown && is_fresh(&mine) && is_fresh(theirs))
+		meet(node, link, joining);
+	if (!established)
 		return;
 	bool again = c->suspected && node->now - c->suspected < SPLIT_FORGET / 2;
 	if (c->split || joining || (again && node->now - c->suspected >= SPLIT_CONFIRM)) {
@@ -165,35 +206,15 @@ static bool linked_to_way(struct node *node)
 	return false;
 }
 
-static void merge(struct node *node)
-{
-	struct component *c = &node->component;
-	struct dial *dial;
-
-	c->merge_next = node->now + MERGE_INTERVAL;
-	DL_FOREACH (node->dials, dial)
-		if (dial->purpose == DIAL_MERGE)
-			return;
-	struct link *link;
-	DL_FOREACH (node->links, link)
-		if (link_up(link) && address_equal(&link->address, &c->way))
-			return;
-	dial = dial_address(node, DIAL_MERGE, &c->way);
-	if (!dial)
-		return;
-	if (node->config.max_peers && overlay_count(node) >= node->config.max_peers)
-		dial->offer = overlay_offer(node, dial->permit);
-	dial_start(node, dial);
-}
-
 void component_tick(struct node *node)
 {
 	struct component *c = &node->component;
 	bool lowest = id_equal(&c->origin, &node->id);
 
+	c->grown |= node->up_count > 0 && c->number >= BEACON_ESTABLISHED;
 	if (lowest && node->now >= c->next)
 		announce_beacon(node);
-	else if (!lowest && node->now - c->heard >= BEACON_EXPIRE)
+	else if (!lowest && node->now - c->heard >= BEACON_EXPIRE && !MUTANT(ghost))
 		believe_self(node);
 	if (!c->split)
 		return;

@@ -17,6 +17,7 @@ struct component {
 	uint64_t number;
 	uint64_t heard;
 	uint64_t next; // when to send our own, if we are the lowest
+	bool grown;    // there was an established one, and a link, since this node started
 	// The suspicion and the netsplit.
 	struct id other;    // origin of the other component
 	uint64_t suspected; // when the first mismatch was seen, 0: none

@@ -115,7 +115,8 @@ static void give_up(struct node *node, struct dial *dial)
 		e->dialling = false;
 		e->next_try = node->now + BACKOFF_MAX;
 	} else if (e) {
-		view_failed(e, &node->random, node->now);
+		view_failed(e, &node->random, node->now,
+			dial->busy || dial->error == -EUSERS ? BACKOFF_BUSY : BACKOFF_MAX);
 		// It does not want us, and will not soon.
 		if (dial->error == -EACCES)
 			e->next_try = node->now + DROP_HOLD;
@@ -152,6 +153,7 @@ static void dial_next(struct node *node, struct dial *dial)
 		if (dial->held)
 			return;
 		dial->at++;
+		dial->busy = false;
 		if (!node_may_dial(to)) {
 			dial->error = -EINVAL;
 			continue;

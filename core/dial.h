@@ -14,6 +14,7 @@ enum dial_purpose {
 	DIAL_REWIRE,  // to take somebody's place on a link
 	DIAL_MERGE,   // to end a netsplit
 	DIAL_PROBE,   // to compare components
+	DIAL_FILL,    // the same, and to have as many peers as there may be
 	DIAL_COMMAND, // somebody waits for the outcome
 };
 
@@ -33,6 +34,7 @@ struct dial {
 	uint8_t permit[DIGEST_BYTES]; // DIAL_REWIRE: to replace; DIAL_MERGE: to be replaced
 	struct id expected;	      // zero: whoever is there
 	int64_t token;		      // DIAL_COMMAND
+	bool busy;		      // the last address took the connection and said nothing
 	bool held;		      // until the old link to that address is gone
 	int error;		      // of the last address
 };

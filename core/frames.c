@@ -62,10 +62,12 @@ static int ping(struct link *link, const uint8_t *p, size_t n)
 	if (r < 0)                         \
 		return r;
 
-static int on_peers(struct node *node, const uint8_t *p, size_t n)
+static int on_peers(struct node *node, struct link *link, const uint8_t *p, size_t n)
 {
 	DECODE(peers)
 	overlay_peers(node, f.contacts, f.count);
+	if (f.ask)
+		overlay_asked(node, link);
 	return 0;
 }
 
@@ -171,7 +173,7 @@ static int frame_up(struct node *node, struct link *link, uint8_t type, const ui
 	case FRAME_PONG:
 		return pong(node, link, p, n);
 	case FRAME_PEERS:
-		return on_peers(node, p, n);
+		return on_peers(node, link, p, n);
 	case FRAME_REWIRE:
 		return on_rewire(node, link, p, n);
 	case FRAME_FRONTIER:

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/mutant.h"
 #include "core/node_inner.h"
 
 void handshake_report(struct link *link, unsigned reason, const char *by)
@@ -30,7 +31,25 @@ void handshake_refuse(struct link *link, enum goodbye reason)
 	link_close(link, reason);
 }
 
-static void say_hello(struct link *link)
+// What a dial is for, as the other end needs to know it.
+static enum intent intent_of(const struct dial *dial)
+{
+	switch (dial->purpose) {
+	case DIAL_PROBE:
+		return INTENT_PROBE;
+	case DIAL_FILL:
+		return INTENT_FILL;
+	case DIAL_REWIRE:
+		return INTENT_REPLACE;
+	case DIAL_JOIN:
+	case DIAL_MERGE:
+	case DIAL_COMMAND:
+		break;
+	}
+	return INTENT_JOIN;
+}
+
+static void say_hello(struct link *link, enum intent intent)
 {
 	struct node *node = link->node;
 	const struct dial *dial = link->dial;
@@ -38,7 +57,7 @@ static void say_hello(struct link *link)
 		.version_min = WIRE_VERSION,
 		.version_max = WIRE_VERSION,
 		.features = WIRE_FEATURES,
-		.intent = INTENT_JOIN,
+		.intent = (uint8_t)intent,
 		.incarnation = node->config.incarnation,
 		.instance = node->instance,
 		.peers = (uint16_t)node->up_count,
@@ -49,12 +68,8 @@ static void say_hello(struct link *link)
 	};
 	memcpy(f.addresses + 1, node->config.others,
 		node->config.other_count * sizeof f.addresses[0]);
-	if (dial && dial->purpose == DIAL_PROBE)
-		f.intent = INTENT_PROBE;
-	if (dial && dial->purpose == DIAL_REWIRE) {
-		f.intent = INTENT_REPLACE;
+	if (dial && dial->purpose == DIAL_REWIRE)
 		f.replaced = dial->replaced;
-	}
 	if (dial && dial->purpose == DIAL_MERGE)
 		f.offer = dial->offer;
 	if (dial)
@@ -135,10 +150,10 @@ int handshake_proof(struct link *link, const struct frame_proof *f)
 		return 0;
 	link->state = LINK_STATE_GREETING;
 	link->proven = true;
-	if (!access_permits(node->config.access, &link->id))
+	if (!access_permits(node->config.access, &link->id) && !MUTANT(stranger))
 		handshake_refuse(link, GOODBYE_DENIED);
 	else if (link->outgoing)
-		say_hello(link);
+		say_hello(link, intent_of(link->dial));
 	return 0;
 }
 
@@ -209,13 +224,16 @@ static bool outlive(struct link *link)
 static void answer_probe(struct link *link)
 {
 	component_compare(link->node, link, false);
-	say_hello(link);
+	say_hello(link, INTENT_PROBE);
 	link_close(link, GOODBYE_DONE);
 }
 
 static void greet_dialler(struct link *link)
 {
-	if (link->intent == INTENT_PROBE) {
+	struct node *node = link->node;
+	bool full = link->intent == INTENT_FILL &&
+		    (overlay_judge(node, link) != 0 || node_link_by_id(node, &link->id));
+	if (link->intent == INTENT_PROBE || full) {
 		answer_probe(link);
 		return;
 	}
@@ -233,17 +251,18 @@ static void greet_dialler(struct link *link)
 		return;
 	}
 	component_compare(link->node, link, true);
-	say_hello(link);
+	say_hello(link, INTENT_JOIN);
 	if (link->state == LINK_STATE_GREETING)
 		link->state = LINK_STATE_WAITING;
 }
 
-static void greet_acceptor(struct link *link)
+static void greet_acceptor(struct link *link, const struct frame_hello *f)
 {
 	struct node *node = link->node;
 	struct dial *dial = link->dial;
 
-	if (dial->purpose == DIAL_PROBE) {
+	if (dial->purpose == DIAL_PROBE ||
+		(dial->purpose == DIAL_FILL && f->intent == INTENT_PROBE)) {
 		component_compare(node, link, false);
 		link->dial = NULL;
 		dial_succeeded(node, dial);
@@ -293,7 +312,7 @@ int handshake_hello(struct link *link, const struct frame_hello *f)
 	if (node->stopping)
 		link_close(link, GOODBYE_SHUTDOWN);
 	else if (link->outgoing)
-		greet_acceptor(link);
+		greet_acceptor(link, f);
 	else
 		greet_dialler(link);
 	return 0;

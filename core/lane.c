@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/mutant.h"
 #include "core/node_inner.h"
 
 struct lane *lane_find(const struct link *link, const struct source *s)
@@ -173,6 +174,8 @@ void lane_release(struct link *link, struct lane *lane)
 
 bool lane_eager(const struct link *link, const struct lane *lane)
 {
+	if (MUTANT(gossip))
+		return true;
 	switch (lane->mode) {
 	case LANE_AS_LINK:
 		return plumtree_eager(link);
@@ -415,6 +418,8 @@ bool lane_output(struct link *link)
 void lane_credit(struct link *link)
 {
 	struct lane *lane, *next;
+	if (MUTANT(miser))
+		return;
 	DL_FOREACH_SAFE2(link->due, lane, next, due_next)
 	{
 		struct frame_credit f = { lane->source->key, (uint32_t)lane->owed };

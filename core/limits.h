@@ -63,6 +63,8 @@
 #define LINK_STALL_TIMEOUT (10 * SECOND)
 // Word of what a lazy link is not sent: gathered for this long.
 #define DIGEST_DELAY (40 * MILLISECOND)
+// Between two on a link: a source that never pauses costs no more than this makes of it.
+#define DIGEST_INTERVAL (100 * MILLISECOND)
 // Sooner by this, a batch is worth another parent; more than timers and a loaded processor move it.
 #define TREE_GAIN	(3 * MILLISECOND)
 #define TREE_GAIN_LARGE (10 * MILLISECOND) // without a second look
@@ -71,9 +73,10 @@
 // An old parent that has not answered after a round trip and a half, and this, is not waited for.
 #define MOVE_PATIENCE (50 * MILLISECOND)
 // What a neighbour has and we have not may be on its way for as long as a message takes through a
-// large network.
-#define CLAIM_DELAY (300 * MILLISECOND)
-#define CLAIMS_MAX  256
+// large network; of a source that has found its tree, not that long.
+#define CLAIM_DELAY	  (300 * MILLISECOND)
+#define CLAIM_DELAY_KNOWN (150 * MILLISECOND)
+#define CLAIMS_MAX	  256
 // Who has been asked for what it claims has this long to begin; so many that it did not serve, and
 // its link ends. One that brought so many bytes meanwhile was busy.
 #define CLAIM_TIMEOUT	    (2 * SECOND)
@@ -107,8 +110,9 @@
 
 // Links.
 #define LINKS_MAX	  1024	       // all states together, of a node without a limit
-#define UNPROVEN_MAX	  64	       // accepted, and not yet up
-#define UNPROVEN_HOST_MAX 16	       // of these, from one host
+#define UNPROVEN_MAX	  64	       // accepted, and not known to be a member
+#define PENDING_MAX	  256	       // accepted, known to be a member, and not yet up
+#define UNPROVEN_HOST_MAX 16	       // of both, from one host
 #define UNPROVEN_PATIENCE (1 * SECOND) // after that, an unproven link makes room for a newcomer
 // Events about strangers: so many at once, then one so often, which counts the others.
 #define STRANGER_EVENTS	  2000
@@ -118,7 +122,8 @@
 #define FAREWELL_TIME	  (500 * MILLISECOND) // to flush what was promised before closing
 // A silent peer is noticed at most this long after ping_timeout.
 #define PING_INTERVAL_MAX (500 * MILLISECOND)
-#define CLOCK_JUMP	  (5 * SECOND) // our own loop slept: ping first, judge later
+#define LOOP_LATE	  (100 * MILLISECOND) // our own loop was held up: not the peers' time
+#define CLOCK_JUMP	  (5 * SECOND)	      // our own loop slept: ping first, judge later
 
 // Overlay.
 #define MIN_PEERS_DEFAULT    3
@@ -132,9 +137,13 @@
 #define DIALS_MAX_ALONE	     16
 #define BACKOFF_MIN	     (200 * MILLISECOND)
 #define BACKOFF_MAX	     (10 * SECOND)
+#define BACKOFF_BUSY	     (1 * SECOND) // of a node that is there, and has no time or place for us
 #define DROP_HOLD	     (30 * SECOND) // a peer dropped by hand is not dialled for this long
 #define REWIRE_TIMEOUT	     (3 * SECOND)  // one link above max may last this long
+#define REDIRECT_RECENT	     (30 * SECOND) // who was heard of since is worth a newcomer's try
 #define SHUFFLE_INTERVAL     (10 * SECOND)
+#define ASK_INTERVAL	     (1 * SECOND) // of who has too few peers and knows nobody else
+#define ASK_BURST	     4
 #define PROBE_INTERVAL	     (5 * SECOND)
 #define MERGE_INTERVAL	     (2 * SECOND)
 #define BEACON_INTERVAL	     (5 * SECOND)
@@ -186,8 +195,10 @@
 #define CLASH_TIME  (60 * SECOND)
 
 // Names that are remembered: each member may have one. They are stored this long after a new one.
-#define NAMES_MAX	  MEMBERS_MAX
-#define NAMES_STORE_DELAY (5 * SECOND)
+#define NAMES_MAX	 MEMBERS_MAX
+#define KEPT_STORE_DELAY (5 * SECOND)
+// A view changes all the time; its first store does not wait for this.
+#define PEERS_STORE_INTERVAL (60 * SECOND)
 
 // Logs in the mount.
 #define EVENTS_BYTES (1 * MIB)

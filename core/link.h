@@ -72,6 +72,7 @@ struct link {
 	uint64_t rtt;
 	struct allowance new_sources;
 	struct allowance rewires;
+	struct allowance asked;	 // to tell whom we know
 	struct allowance news;	 // announcements that it brings,
 	struct allowance excess; // those beyond,
 	struct allowance told;	 // and those of others that it is told
@@ -90,6 +91,7 @@ struct link {
 	struct lane *pulled; // list: PULLs to follow
 	struct lane *untold; // list: frontiers for the next DIGEST
 	uint64_t tell_at;    // when that is due, 0: it is empty
+	uint64_t told_at;    // the last DIGEST
 	bool pruned;	     // lazy by our word,
 	bool pruned_by;	     // or by the peer's
 	uint64_t beacon_at;  // when the beacon of now came over it, 0: it has not
@@ -137,6 +139,8 @@ uint64_t link_tick(struct link *link);
 void link_foreign(struct link *link);
 // Forgives silence: it was ours.
 void link_forgive(struct link *link);
+// Some of its silence may have been ours: so much is not counted.
+void link_pardon(struct link *link, uint64_t late);
 // Local use, or bytes on the way: not to be given up for the sake of order.
 bool link_in_use(const struct link *link);
 struct contact link_contact(const struct link *link);

@@ -121,6 +121,11 @@ void log_trim(struct log *log, uint64_t now)
 	}
 }
 
+uint64_t log_due(const struct log *log)
+{
+	return log->tail < log->head ? log_at(log, log->tail)->arrived + RETAIN_TIME : UINT64_MAX;
+}
+
 // Where the cursor is in what is kept: batches that it does not want are trimmed under it.
 static uint64_t cursor_first(const struct cursor *c)
 {

@@ -68,6 +68,8 @@ int log_append(struct log *log, struct batch *b, uint64_t now);
 void log_hold(struct log *log, struct batch *b);
 void log_unhold(struct log *log, struct batch *b);
 void log_trim(struct log *log, uint64_t now);
+// When the oldest batch is too old; UINT64_MAX: there is none.
+uint64_t log_due(const struct log *log);
 // Cuts loose the readers that hold others up: `pressed` says that somebody waits for room. To be
 // called often (POLICE_INTERVAL) while anything is held.
 void log_police(struct log *log, uint64_t now, bool pressed);

@@ -155,6 +155,10 @@ int node_each_member(const struct node *node,
 void members_announce(struct node *node)
 {
 	struct buffer b = BUFFER_INIT;
+	if (node->config.quiet) {
+		node->members.renew = UINT64_MAX;
+		return;
+	}
 	struct announce_member m = { .address = node->config.address };
 
 	memcpy(m.name, node->config.name, sizeof m.name);

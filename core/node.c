@@ -9,6 +9,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/contacts.h"
 #include "core/handshake.h"
 #include "core/node_inner.h"
 
@@ -165,9 +166,14 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	node->wall = wall;
 	if (before == 0)
 		start(node);
+	else if (now - before <= CLOCK_JUMP && now < node->due)
+		return;
 	else if (now - before > CLOCK_JUMP)
 		DL_FOREACH (node->links, link)
 			link_forgive(link);
+	else if (node->due && now - node->due >= LOOP_LATE)
+		DL_FOREACH (node->links, link)
+			link_pardon(link, now - node->due);
 	DL_FOREACH (node->links, link)
 		link_tick(link);
 	if (node->clashing || node->clash_hinted)
@@ -200,7 +206,7 @@ static uint64_t link_deadline(const struct node *node, const struct link *link)
 	return alive + node->config.ping_timeout;
 }
 
-uint64_t node_deadline(const struct node *node)
+static uint64_t next_due(const struct node *node)
 {
 	const struct link *link;
 	uint64_t due = lower(overlay_deadline(node), component_deadline(node));
@@ -220,6 +226,12 @@ uint64_t node_deadline(const struct node *node)
 	return due;
 }
 
+uint64_t node_deadline(struct node *node)
+{
+	node->due = next_due(node);
+	return node->due;
+}
+
 // Accepted, and not up: a member that gets no further is no better than a stranger. But not those
 // who are on their way out.
 static bool is_pending(const struct link *link)
@@ -231,22 +243,29 @@ static bool is_pending(const struct link *link)
 // Is there room for one more of whom nothing is known? Who has had his time makes it.
 static bool room_for_stranger(struct node *node, const struct address *from)
 {
-	struct link *link, *oldest = NULL, *oldest_of_host = NULL;
-	size_t count = 0, of_host = 0;
+	struct crowd {
+		struct link *oldest;
+		size_t count, most;
+	} unproven = { .most = UNPROVEN_MAX }, members = { .most = PENDING_MAX },
+	  host = { .most = UNPROVEN_HOST_MAX };
+	struct link *link, *oldest = NULL;
 
 	DL_FOREACH (node->links, link) {
-		if (!is_pending(link))
-			continue;
-		count++;
-		oldest = oldest ? oldest : link;
-		if (!address_same_host(&link->remote, from))
-			continue;
-		of_host++;
-		oldest_of_host = oldest_of_host ? oldest_of_host : link;
+		struct crowd *in[] = { link->proven ? &members : &unproven, &host };
+		int count = is_pending(link) +
+			    (is_pending(link) && address_same_host(&link->remote, from));
+		for (int i = 0; i < count; i++) {
+			in[i]->oldest = in[i]->oldest ? in[i]->oldest : link;
+			in[i]->count++;
+		}
 	}
-	if (of_host >= UNPROVEN_HOST_MAX)
-		oldest = oldest_of_host;
-	else if (count < UNPROVEN_MAX)
+	if (host.count >= host.most)
+		oldest = host.oldest;
+	else if (unproven.count >= unproven.most)
+		oldest = unproven.oldest;
+	else if (members.count >= members.most)
+		oldest = members.oldest;
+	if (!oldest)
 		return true;
 	if (node->now - oldest->created < UNPROVEN_PATIENCE)
 		return false;
@@ -308,6 +327,8 @@ void node_lost(struct node *node, struct link *link, int error)
 	(void)error;
 	if (!link->outgoing && link->state < LINK_STATE_UP)
 		handshake_report(link, GOODBYE_LOST, "");
+	if (link->dial)
+		link->dial->busy = link->channel.bytes_in == 0;
 	link_kill(link, GOODBYE_LOST);
 	node_reap(node);
 }
@@ -528,6 +549,39 @@ uint64_t node_started(const struct node *node)
 size_t node_member_count(const struct node *node)
 {
 	return members_count(&node->members);
+}
+
+static void remember(void *context, const struct contact *c)
+{
+	overlay_peers(context, c, 1);
+}
+
+size_t node_read_contacts(struct node *node, const char *text, size_t n)
+{
+	size_t bad = contacts_parse(text, n, node->config.keyring, remember, node);
+	node->view.changed = false;
+	return bad;
+}
+
+int node_write_contacts(struct node *node, struct buffer *out)
+{
+	node->view.changed = false;
+	return contacts_write(&node->view, node->config.keyring, out);
+}
+
+bool node_contacts_changed(const struct node *node)
+{
+	return node->view.changed;
+}
+
+const struct id *node_component(const struct node *node)
+{
+	return &node->component.origin;
+}
+
+uint64_t node_component_beacons(const struct node *node)
+{
+	return node->component.number;
 }
 
 size_t node_peer_count(const struct node *node)

@@ -45,6 +45,9 @@ struct node_config {
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;
 	bool discovery; // find others on the local network
+	// Does not announce itself as a member: simulated networks are too large for every node to
+	// know every other.
+	bool quiet;
 };
 
 struct node_driver {
@@ -106,8 +109,9 @@ bool node_stopped(const struct node *node);
 // `now`: microseconds, monotonic, counting suspend, never 0. `wall`: microseconds since the
 // epoch, for event lines only. Runs every timer that is due.
 void node_advance(struct node *node, uint64_t now, uint64_t wall);
-// When node_advance() is due at the latest.
-uint64_t node_deadline(const struct node *node);
+// When node_advance() is due at the latest: asked after anything was handed in, before the next
+// node_advance(), which does nothing sooner.
+uint64_t node_deadline(struct node *node);
 // A connection came in: its link, or NULL (close it; counted).
 struct link *node_accept(struct node *node, const struct address *from);
 // A dial has ended: error is 0 or -errno. On an error the link is freed; hangup is called.
@@ -129,6 +133,12 @@ void node_accept_failed(struct node *node, int error);
 void link_set_socket(struct link *link, void *socket);
 void *link_socket(const struct link *link);
 
+// Whom this node could dial, as text, see core/contacts. Returns how many lines are damaged.
+size_t node_read_contacts(struct node *node, const char *text, size_t n);
+// 0 or -ENOMEM; what was new is not any more.
+int node_write_contacts(struct node *node, struct buffer *out);
+// Is there anybody who was not there when they were last written?
+bool node_contacts_changed(const struct node *node);
 void node_add_seed(struct node *node, const char *host, uint16_t port);
 
 // For discovery on the local network (core/discovery).
@@ -168,6 +178,9 @@ const struct id *node_id(const struct node *node);
 uint64_t node_now(const struct node *node);
 uint64_t node_started(const struct node *node);
 size_t node_member_count(const struct node *node);
+// The component that this node is in goes by its lowest id, whose beacons are numbered.
+const struct id *node_component(const struct node *node);
+uint64_t node_component_beacons(const struct node *node);
 
 // Everybody in the network, as far as this node has heard.
 enum member_state {

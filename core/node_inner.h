@@ -68,6 +68,7 @@ struct node {
 	struct broadcast broadcast;
 	struct publisher publisher;
 	struct lan *lan; // NULL: no discovery
+	uint64_t due;	 // nothing happens by the passing of time alone before
 	struct plumtree plumtree;
 
 	bool log_changed, streams_changed, peers_changed, connects_changed;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/mutant.h"
 #include "core/node_inner.h"
 
 void overlay_init(struct node *node)
@@ -68,7 +69,7 @@ int overlay_judge(struct node *node, const struct link *link)
 {
 	size_t count = overlay_count(node), max = node->config.max_peers;
 
-	if (max == 0 || count < max)
+	if (max == 0 || count < max || MUTANT(crowd))
 		return 0;
 	// One too many, for a moment, is what making a link before breaking one takes.
 	if (count > max)
@@ -134,28 +135,59 @@ static void make_room(struct node *node, struct link *newcomer)
 	}
 }
 
-static void send_peers(struct node *node, struct link *to)
+// Adds a uniform sample of the view's entries that pass `fit` to the first `count` of `max`.
+static uint8_t add_sample(struct node *node, const struct link *to, struct contact *contacts,
+	uint8_t count, uint8_t max,
+	bool (*fit)(const struct node *node, const struct view_entry *e))
 {
-	struct frame_peers f = { 0 };
-	struct view_entry *e;
+	uint8_t first = count;
 	uint64_t seen = 0;
+	struct view_entry *e;
+
+	VIEW_FOREACH (&node->view, e) {
+		if (e->address.family == 0 || e->self || id_equal(&e->id, &to->id) || !fit(node, e))
+			continue;
+		uint64_t at = seen++ < (uint64_t)(max - first)
+				      ? count++
+				      : first + random_below(&node->random, seen);
+		if (at < max)
+			contacts[at] = (struct contact){ e->id, e->address };
+	}
+	return count;
+}
+
+static bool is_reached(const struct node *node, const struct view_entry *e)
+{
+	return e->reached;
+}
+
+static bool is_recent(const struct node *node, const struct view_entry *e)
+{
+	return e->failures == 0 && node->now - e->heard < REDIRECT_RECENT;
+}
+
+uint8_t overlay_others(struct node *node, const struct link *except, struct contact *contacts)
+{
+	uint8_t count = overlay_contacts(node, except, contacts, HELLO_ADDRESSES / 4);
+	return add_sample(node, except, contacts, count, HELLO_ADDRESSES, is_recent);
+}
+
+static void send_peers(struct node *node, struct link *to, bool ask)
+{
+	struct frame_peers f = { .ask = ask };
 
 	f.count = overlay_contacts(node, to, f.contacts, PEERS_ADDRESSES / 2);
-	uint8_t neighbours = f.count;
-	// The rest: a uniform sample of the view.
-	DL_FOREACH (node->view.entries, e) {
-		if (e->address.family == 0 || e->self || !e->reached)
-			continue;
-		uint64_t at = seen++ < (uint64_t)(PEERS_ADDRESSES - neighbours)
-				      ? f.count++
-				      : neighbours + random_below(&node->random, seen);
-		if (at < PEERS_ADDRESSES)
-			f.contacts[at] = (struct contact){ e->id, e->address };
-	}
-	if (f.count == 0)
+	f.count = add_sample(node, to, f.contacts, f.count, PEERS_ADDRESSES, is_reached);
+	if (f.count == 0 && !ask)
 		return;
 	wire_put_peers(&to->control, &f);
 	link_touch(to);
+}
+
+void overlay_asked(struct node *node, struct link *link)
+{
+	if (allowance_take(&link->asked, node->now, ASK_INTERVAL, ASK_BURST))
+		send_peers(node, link, false);
 }
 
 void overlay_link_up(struct node *node, struct link *link)
@@ -170,7 +202,7 @@ void overlay_link_up(struct node *node, struct link *link)
 		if (!link->outgoing)
 			make_room(node, link);
 	}
-	send_peers(node, link);
+	send_peers(node, link, false);
 	overlay_peers(node, &(struct contact){ link->id, link->address }, 1);
 	node->overlay.next = 0;
 }
@@ -229,7 +261,7 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 void overlay_hold(struct node *node, const struct link *link)
 {
 	struct view_entry *e;
-	DL_FOREACH (node->view.entries, e)
+	VIEW_FOREACH (&node->view, e)
 		if (id_equal(&e->id, &link->id) ||
 			(e->address.family && address_equal(&e->address, &link->address)))
 			e->next_try = node->now + DROP_HOLD;
@@ -264,7 +296,7 @@ static void start(struct node *node, enum dial_purpose purpose, struct view_entr
 	if (dial)
 		dial_start(node, dial);
 	else
-		view_failed(e, &node->random, node->now);
+		view_failed(e, &node->random, node->now, BACKOFF_MAX);
 }
 
 static void gather(struct node *node)
@@ -272,7 +304,8 @@ static void gather(struct node *node)
 	size_t count = overlay_count(node), min = node->config.min_peers, running = 0;
 	struct dial *dial;
 
-	if (count >= min)
+	node->overlay.at_a_loss = false;
+	if (count >= min || (MUTANT(hermit) && count > 0))
 		return;
 	DL_FOREACH (node->dials, dial)
 		running += dial->purpose == DIAL_JOIN || dial->purpose == DIAL_REWIRE;
@@ -283,8 +316,10 @@ static void gather(struct node *node)
 	while (running++ < limit) {
 		struct view_entry *e =
 			view_pick(&node->view, &node->random, node->now, false, usable, node);
-		if (!e)
+		if (!e) {
+			node->overlay.at_a_loss = !node->dials;
 			return;
+		}
 		start(node, DIAL_JOIN, e);
 	}
 }
@@ -312,6 +347,21 @@ static void shed(struct node *node)
 	}
 }
 
+// A member that has failed once is asked again before it counts as gone.
+static bool doubtful(void *context, const struct view_entry *e)
+{
+	struct node *node = context;
+	return e->failures > 0 && e->failures < GONE_FAILURES &&
+	       members_find(&node->members, &e->id) && usable(context, e);
+}
+
+static struct view_entry *to_probe(struct node *node)
+{
+	struct view_entry *e =
+		view_pick(&node->view, &node->random, node->now, true, doubtful, node);
+	return e ? e : view_pick(&node->view, &node->random, node->now, true, usable, node);
+}
+
 static void probe(struct node *node)
 {
 	struct overlay *o = &node->overlay;
@@ -322,10 +372,21 @@ static void probe(struct node *node)
 		return;
 	// The other half of a suspected netsplit, or anybody that is not a neighbour.
 	struct view_entry *e = component_suspect(node);
-	if (!e || e->dialling)
-		e = view_pick(&node->view, &node->random, node->now, true, usable, node);
+	enum dial_purpose purpose = DIAL_PROBE;
+	if (!e || e->dialling) {
+		e = to_probe(node);
+		if (node->config.max_peers && overlay_room(node) > 0 && !MUTANT(hermit))
+			purpose = DIAL_FILL;
+	}
 	if (e)
-		start(node, DIAL_PROBE, e);
+		start(node, purpose, e);
+}
+
+// Who has too few and knows nobody else does not wait.
+static uint64_t shuffle_due(const struct overlay *o)
+{
+	uint64_t soon = o->shuffled + ASK_INTERVAL;
+	return o->at_a_loss && soon < o->shuffle_next ? soon : o->shuffle_next;
 }
 
 static void shuffle(struct node *node)
@@ -334,14 +395,15 @@ static void shuffle(struct node *node)
 	struct link *link, *chosen = NULL;
 	uint64_t seen = 0;
 
-	if (node->now < o->shuffle_next)
+	if (node->now < shuffle_due(o))
 		return;
+	o->shuffled = node->now;
 	o->shuffle_next = node->now + random_jitter(&node->random, SHUFFLE_INTERVAL);
 	DL_FOREACH (node->links, link)
 		if (link_up(link) && random_below(&node->random, ++seen) == 0)
 			chosen = link;
 	if (chosen)
-		send_peers(node, chosen);
+		send_peers(node, chosen, true);
 }
 
 // When something may become possible by the passing of time alone.
@@ -350,13 +412,13 @@ static uint64_t next_due(const struct node *node)
 	const struct overlay *o = &node->overlay;
 	const struct view_entry *e;
 	const struct link *link;
-	uint64_t due = o->shuffle_next < o->probe_next ? o->shuffle_next : o->probe_next;
+	uint64_t due = shuffle_due(o) < o->probe_next ? shuffle_due(o) : o->probe_next;
 
 	DL_FOREACH (node->links, link)
 		if (link_up(link) && link->extra_until && link->extra_until < due)
 			due = link->extra_until;
 	if (overlay_count(node) < node->config.min_peers)
-		DL_FOREACH (node->view.entries, e)
+		VIEW_FOREACH (&node->view, e)
 			if (!e->dialling && !e->self && e->next_try > node->now &&
 				e->next_try < due)
 				due = e->next_try;

@@ -13,7 +13,8 @@
 
 struct overlay {
 	uint64_t next; // when overlay_tick() is due
-	uint64_t shuffle_next;
+	uint64_t shuffled, shuffle_next;
+	bool at_a_loss; // there are too few peers, and nobody to dial
 	uint64_t probe_next;
 };
 
@@ -33,6 +34,11 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 // Neighbours other than `except` that somebody could dial; the count.
 uint8_t overlay_contacts(
 	struct node *node, const struct link *except, struct contact *contacts, uint8_t max);
+// The peer wants to know whom we know.
+void overlay_asked(struct node *node, struct link *link);
+// Where else a dialler may try: up to HELLO_ADDRESSES neighbours and others whom we have heard of
+// lately, newcomers like it among them; the count.
+uint8_t overlay_others(struct node *node, const struct link *except, struct contact *contacts);
 // A neighbour to offer to another component, zero if none can be spared, and the permit to take our
 // place there.
 struct contact overlay_offer(struct node *node, uint8_t permit[DIGEST_BYTES]);

@@ -128,8 +128,11 @@ void plumtree_tell(struct link *link, struct lane *lane)
 		return;
 	lane->untold = true;
 	DL_APPEND2(link->untold, lane, untold_prev, untold_next);
-	if (link->tell_at == 0)
+	if (link->tell_at == 0) {
 		link->tell_at = node->now + DIGEST_DELAY;
+		if (link->tell_at < link->told_at + DIGEST_INTERVAL)
+			link->tell_at = link->told_at + DIGEST_INTERVAL;
+	}
 	due(node, link->tell_at);
 }
 
@@ -182,6 +185,7 @@ static void flush_digest(struct link *link)
 	uint16_t count = 0;
 
 	link->tell_at = 0;
+	link->told_at = link->node->now;
 	while ((lane = link->untold)) {
 		plumtree_untell(link, lane);
 		if (worth_telling(link, lane))
@@ -389,6 +393,11 @@ void plumtree_fed(struct link *link, struct source *s)
 
 // Claims of what may be on its way here.
 
+static uint64_t claim_delay(const struct source *s)
+{
+	return s && s->parent ? CLAIM_DELAY_KNOWN : CLAIM_DELAY;
+}
+
 static void note_claim(struct link *link, const struct source_key *key, uint64_t next)
 {
 	struct node *node = link->node;
@@ -411,9 +420,10 @@ static void note_claim(struct link *link, const struct source_key *key, uint64_t
 		node->counters.claims_dropped++; // the next digest repeats it
 		return;
 	}
-	t->claims[t->claim_count++] = (struct claim){ *key, next, s ? s->next : 0,
-		node->now + CLAIM_DELAY, link->serial };
-	due(node, node->now + CLAIM_DELAY);
+	uint64_t at = node->now + claim_delay(s);
+	t->claims[t->claim_count++] =
+		(struct claim){ *key, next, s ? s->next : 0, at, link->serial };
+	due(node, at);
 }
 
 bool plumtree_hole(struct link *link, struct lane *lane, uint64_t first)
@@ -509,7 +519,7 @@ static void settle_claims(struct node *node)
 		if (!again)
 			continue;
 		if (node->now >= c.due)
-			c.due = node->now + CLAIM_DELAY;
+			c.due = node->now + claim_delay(source_find(node, &c.source));
 		t->claims[kept++] = c;
 		due(node, c.due);
 	}
@@ -563,13 +573,14 @@ void plumtree_claimed(struct link *link, const struct source_key *key, uint64_t 
 	bool missing = next > s->next, from_parent = s->parent == link->serial;
 	// A source that has not spoken yet comes along the tree, where there is one.
 	bool orphan = (s->parent || node->up_count == 1) && !link_of(node, s->parent);
-	// What is arriving need not be looked for. What a parent tells of it does not send.
-	if (missing && arriving(node, s))
+	// What is arriving need not be looked for, nor what has been asked for: word that crossed
+	// the PULL is no answer to it. What a parent tells of otherwise, it does not send.
+	if (missing && (arriving(node, s) || (from_parent && lane->pulling)))
 		note_claim(link, key, next);
 	else if (missing && (from_parent || orphan))
 		fetch(node, link, s, next);
-	else if (!from_parent && leads(s, lane, sooner(node, s, next, age)) &&
-		 node->now - s->moved >= TREE_PAUSE)
+	else if (!from_parent && (s->parent || !missing) &&
+		 leads(s, lane, sooner(node, s, next, age)) && node->now - s->moved >= TREE_PAUSE)
 		move_to(link, s, next);
 	else if (missing)
 		note_claim(link, key, next);

@@ -30,7 +30,7 @@ static const char *const list_names[] = {
 bool state_has_name(const char *name)
 {
 	const char *const names[] = { LOCK, NODE_KEY, COUNT, list_names[STATE_AUTHORIZED],
-		list_names[STATE_DENIED], STATE_NAMES };
+		list_names[STATE_DENIED], STATE_NAMES, STATE_PEERS };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		size_t n = strlen(names[i]);

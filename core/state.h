@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The state directory: who this node is and whom it links to, across restarts. Files: `node.key`,
-// `incarnation`, `lock`, and, when there is something to say, `authorized_peers`, `denied_peers`
-// and `names`.
+// `incarnation`, `lock`, and, when there is something to say, `authorized_peers`, `denied_peers`,
+// `names` and `peers`.
 #pragma once
 
 #include <stdbool.h>
@@ -23,6 +23,7 @@ struct state {
 };
 
 #define STATE_NAMES "names" // see core/names
+#define STATE_PEERS "peers" // see core/contacts
 
 enum state_list { STATE_AUTHORIZED, STATE_DENIED };
 

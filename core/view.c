@@ -5,26 +5,72 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 void view_fini(struct view *v)
 {
-	struct view_entry *e, *next;
-	DL_FOREACH_SAFE (v->entries, e, next) {
+	struct view_entry *e;
+	VIEW_FOREACH (v, e) {
 		free(e->host);
 		free(e);
 	}
+	free(v->slots);
+	free(v->marks);
 	*v = (struct view){ 0 };
+}
+
+static int grow(struct view *v)
+{
+	size_t capacity = v->capacity ? 2 * v->capacity : 16;
+	struct view_entry **slots = realloc(v->slots, capacity * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	v->slots = slots;
+	uint32_t *marks = realloc(v->marks, capacity * sizeof *marks);
+	if (!marks)
+		return -ENOMEM;
+	v->marks = marks;
+	v->capacity = capacity;
+	return 0;
 }
 
 static struct view_entry *append(struct view *v)
 {
+	if (v->count == v->capacity && grow(v) < 0)
+		return NULL;
 	struct view_entry *e = calloc(1, sizeof *e);
 	if (!e)
 		return NULL;
-	DL_APPEND(v->entries, e);
-	v->count++;
+	e->slot = v->count++;
+	v->changed = true;
+	v->slots[e->slot] = e;
+	v->marks[e->slot] = 0;
 	return e;
+}
+
+static void drop(struct view *v, struct view_entry *e)
+{
+	struct view_entry *last = v->slots[--v->count];
+	v->slots[e->slot] = last;
+	v->marks[e->slot] = v->marks[last->slot];
+	last->slot = e->slot;
+	free(e->host);
+	free(e);
+}
+
+// FNV-1a (Fowler, Noll and Vo).
+static uint32_t mark_of(const struct address *a)
+{
+	uint32_t mark = 2166136261u;
+	for (size_t i = 0; i < sizeof a->bytes; i++)
+		mark = (mark ^ a->bytes[i]) * 16777619u;
+	mark = (mark ^ a->port) * 16777619u;
+	return mark ? mark : 1;
+}
+
+static void set_address(struct view *v, struct view_entry *e, const struct address *a)
+{
+	e->address = *a;
+	v->marks[e->slot] = mark_of(a);
 }
 
 int view_add_seed(struct view *v, const char *host, uint16_t port)
@@ -33,7 +79,7 @@ int view_add_seed(struct view *v, const char *host, uint16_t port)
 	struct view_entry *e;
 	bool literal = address_parse_host(&address, host, port) == 0;
 
-	DL_FOREACH (v->entries, e)
+	VIEW_FOREACH (v, e)
 		if (literal ? address_equal(&e->address, &address)
 			    : e->host && e->port == port && strcmp(e->host, host) == 0) {
 			e->seed = true;
@@ -48,7 +94,7 @@ int view_add_seed(struct view *v, const char *host, uint16_t port)
 		return -ENOMEM;
 	}
 	if (literal)
-		e->address = address;
+		set_address(v, e, &address);
 	e->host = copy;
 	e->port = port;
 	e->seed = true;
@@ -57,17 +103,17 @@ int view_add_seed(struct view *v, const char *host, uint16_t port)
 
 struct view_entry *view_find_address(struct view *v, const struct address *a)
 {
-	struct view_entry *e;
-	DL_FOREACH (v->entries, e)
-		if (e->address.family && address_equal(&e->address, a))
-			return e;
+	uint32_t mark = mark_of(a);
+	for (size_t i = 0; i < v->count; i++)
+		if (v->marks[i] == mark && address_equal(&v->slots[i]->address, a))
+			return v->slots[i];
 	return NULL;
 }
 
 struct view_entry *view_find_id(struct view *v, const struct id *id)
 {
 	struct view_entry *e;
-	DL_FOREACH (v->entries, e)
+	VIEW_FOREACH (v, e)
 		if (id_equal(&e->id, id))
 			return e;
 	return NULL;
@@ -87,7 +133,7 @@ static bool worse(const struct view_entry *a, const struct view_entry *b)
 static bool evict(struct view *v)
 {
 	struct view_entry *e, *worst = NULL;
-	DL_FOREACH (v->entries, e) {
+	VIEW_FOREACH (v, e) {
 		if (e->seed || e->dialling)
 			continue;
 		if (!worst || worse(e, worst))
@@ -95,9 +141,7 @@ static bool evict(struct view *v)
 	}
 	if (!worst)
 		return false;
-	DL_DELETE(v->entries, worst);
-	v->count--;
-	free(worst);
+	drop(v, worst);
 	return true;
 }
 
@@ -119,23 +163,23 @@ void view_add(struct view *v, uint64_t now, const struct contact *c)
 		if (!e)
 			return;
 	}
-	e->address = c->address;
+	set_address(v, e, &c->address);
 	if (!id_is_zero(&c->id) && (!e->reached || id_is_zero(&e->id)))
 		e->id = c->id;
 	e->heard = now;
 }
 
-void view_failed(struct view_entry *e, struct random *r, uint64_t now)
+void view_failed(struct view_entry *e, struct random *r, uint64_t now, uint64_t most)
 {
 	uint64_t delay = BACKOFF_MIN << (e->failures < 8 ? e->failures : 8);
 	e->dialling = false;
 	e->failures++;
-	e->next_try = now + random_jitter(r, delay < BACKOFF_MAX ? delay : BACKOFF_MAX);
+	e->next_try = now + random_jitter(r, delay < most ? delay : most);
 	// Jitter goes both ways, the bounds do not.
 	if (e->next_try < now + BACKOFF_MIN)
 		e->next_try = now + BACKOFF_MIN;
-	if (e->next_try > now + BACKOFF_MAX)
-		e->next_try = now + BACKOFF_MAX;
+	if (e->next_try > now + most)
+		e->next_try = now + most;
 }
 
 void view_succeeded(struct view_entry *e, uint64_t now, const struct id *id)
@@ -154,7 +198,7 @@ struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now, boo
 	struct view_entry *e, *best = NULL;
 	uint64_t ties = 0;
 
-	DL_FOREACH (v->entries, e) {
+	VIEW_FOREACH (v, e) {
 		if (e->dialling || e->self || e->next_try > now || !usable(context, e))
 			continue;
 		if (best && !any && e->failures > best->failures)

@@ -10,7 +10,7 @@
 #include "core/wire.h"
 
 struct view_entry {
-	struct view_entry *prev, *next;
+	size_t slot;
 	struct id id;		// zero: not known
 	struct address address; // family 0: a name, to be resolved
 	char *host;		// of a seed that is a name
@@ -25,9 +25,15 @@ struct view_entry {
 };
 
 struct view {
-	struct view_entry *entries; // list
-	size_t count;
+	struct view_entry **slots; // [count], in no order
+	uint32_t *marks;	   // [count] a hash of each one's address, 0: a name
+	size_t count, capacity;
+	bool changed; // there are others; whoever stores them clears it
 };
+
+#define VIEW_FOREACH(view, e)                            \
+	for (struct view_entry **e##_at = (view)->slots; \
+		e##_at < (view)->slots + (view)->count && ((e) = *e##_at); e##_at++)
 
 void view_fini(struct view *v);
 // A seed by address or by name; -ENOMEM.
@@ -36,7 +42,8 @@ int view_add_seed(struct view *v, const char *host, uint16_t port);
 void view_add(struct view *v, uint64_t now, const struct contact *c);
 struct view_entry *view_find_address(struct view *v, const struct address *a);
 struct view_entry *view_find_id(struct view *v, const struct id *id);
-void view_failed(struct view_entry *e, struct random *r, uint64_t now);
+// Not to be tried again before a time that doubles with each failure, up to `most`.
+void view_failed(struct view_entry *e, struct random *r, uint64_t now, uint64_t most);
 void view_succeeded(struct view_entry *e, uint64_t now, const struct id *id);
 // An entry that is due and passes `usable`: the best, or `any` with the same chance. NULL: none.
 struct view_entry *view_pick(struct view *v, struct random *r, uint64_t now, bool any,

@@ -162,6 +162,7 @@ void wire_put_ping(struct buffer *b, enum frame_type type, uint64_t token)
 void wire_put_peers(struct buffer *b, const struct frame_peers *f)
 {
 	size_t at = begin(b, FRAME_PEERS);
+	put_number(b, f->ask, 1);
 	put_contacts(b, f->contacts, f->count);
 	wire_end(b, at);
 }
@@ -470,7 +471,7 @@ int wire_get_hello(const uint8_t *p, size_t n, struct frame_hello *f)
 		f->addresses[i] = get_address(&r);
 	// What a newer minor feature appends is skipped.
 	if (r.bad || f->version_min > f->version_max || f->intent < INTENT_JOIN ||
-		f->intent > INTENT_PROBE)
+		f->intent > INTENT_FILL)
 		return -EPROTO;
 	return 0;
 }
@@ -512,6 +513,7 @@ int wire_get_ping(const uint8_t *p, size_t n, uint64_t *token)
 int wire_get_peers(const uint8_t *p, size_t n, struct frame_peers *f)
 {
 	struct reader r = { p, n, false };
+	f->ask = get_flag(&r);
 	get_contacts(&r, f->contacts, &f->count, PEERS_ADDRESSES);
 	return get_end(&r);
 }

@@ -49,6 +49,7 @@ enum intent {
 	INTENT_JOIN = 1,    // a link that counts
 	INTENT_REPLACE = 2, // one that takes the place of the acceptor's link to `replaced`
 	INTENT_PROBE = 3,   // an exchange of HELLOs and no more
+	INTENT_FILL = 4,    // a link that counts if it finds room, else a probe
 };
 
 // Why a link ends. The numbers are the wire's; names are in events (goodbye_name()).
@@ -151,6 +152,7 @@ struct frame_goodbye {
 };
 
 struct frame_peers {
+	bool ask; // and who do you know?
 	uint8_t count;
 	struct contact contacts[PEERS_ADDRESSES];
 };

@@ -346,54 +346,6 @@ int daemon_keep_access(void *context, const struct id *id, bool allowed)
 	return r;
 }
 
-void daemon_read_names(struct daemon *d)
-{
-	char *text;
-	ssize_t n = state_read_text(&d->state, STATE_NAMES, NAMES_TEXT_MAX, &text);
-	size_t bad = n > 0 ? names_parse(&d->names, text, (size_t)n) : 0;
-
-	free(text);
-	if (n < 0 && n != -ENOENT)
-		journal_say(&d->journal, LEVEL_WARN, "%s/" STATE_NAMES ": %s: begins anew",
-			d->state_path, strerror(-(int)n));
-	else if (bad)
-		journal_say(&d->journal, LEVEL_WARN,
-			"%s/" STATE_NAMES ": %zu lines are damaged, and passed over", d->state_path,
-			bad);
-}
-
-void daemon_store_names(struct daemon *d)
-{
-	static bool said;
-	struct buffer out = BUFFER_INIT;
-	int r;
-
-	if (!d->names.changed)
-		return;
-	d->names.changed = false;
-	d->names_due = 0;
-	r = names_write(&d->names, &out);
-	if (r == 0)
-		r = state_write_text(
-			&d->state, STATE_NAMES, buffer_bytes(&out), buffer_length(&out));
-	buffer_fini(&out);
-	if (r < 0 && !said)
-		journal_say(&d->journal, LEVEL_WARN,
-			"%s/" STATE_NAMES ": %s: only until this node stops", d->state_path,
-			strerror(-r));
-	said |= r < 0;
-}
-
-static void store_names_later(struct daemon *d)
-{
-	uint64_t now = node_now(d->node);
-
-	if (d->names.changed && !d->names_due)
-		d->names_due = now + NAMES_STORE_DELAY;
-	if (d->names_due && now >= d->names_due)
-		daemon_store_names(d);
-}
-
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct daemon *d = w->data;
@@ -406,7 +358,7 @@ static void on_turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 		if (net_flush(&d->net))
 			ev_idle_start(loop, &d->again);
 	}
-	store_names_later(d);
+	kept_turn(d);
 	if (d->stage == STAGE_WAITING && node_peer_count(d->node) > 0)
 		run(d);
 	if (!node_stopped(d->node))

@@ -15,6 +15,7 @@
 #include "core/node.h"
 #include "core/state.h"
 #include "fs/journal.h"
+#include "fs/kept.h"
 #include "fs/mount.h"
 #include "fs/options.h"
 #include "fs/session.h"
@@ -43,7 +44,7 @@ struct daemon {
 	struct keyring keyring;
 	struct access access;
 	struct names names;
-	uint64_t names_due;			   // when to store them; 0: there is nothing new
+	struct kept kept;
 	struct address addresses[HELLO_ADDRESSES]; // where others reach this node, the best first
 	size_t address_count;
 	struct ev_loop *loop;
@@ -69,9 +70,6 @@ struct daemon {
 // Turns the loop until the daemon has come to its end, which leaves `code`. Every part has been
 // started, and all are left for the caller to take down.
 void daemon_live(struct daemon *d);
-// Whose names are whose, from one run to the next. What cannot be read or stored is said, once.
-void daemon_read_names(struct daemon *d);
-void daemon_store_names(struct daemon *d);
 // For struct session_config; the context is the daemon.
 void daemon_session_ready(void *context);
 void daemon_session_ended(void *context, int error);

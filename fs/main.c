@@ -123,7 +123,7 @@ static enum exit_code start_state(struct daemon *d)
 	if (r == 0)
 		r = state_read_access(&d->state, &d->access, why);
 	if (r == 0) {
-		daemon_read_names(d);
+		kept_read_names(d);
 		return CODE_CLEAN;
 	}
 	journal_say(&d->journal, LEVEL_FATAL, "%s", why);
@@ -238,6 +238,7 @@ static enum exit_code start_node(struct daemon *d)
 	node_events(d->node)->mirror_context = &d->journal;
 	node_advance(d->node, net_now(), net_wall());
 	net_start(&d->net, d->node);
+	kept_read_peers(d);
 	return CODE_CLEAN;
 }
 
@@ -283,6 +284,7 @@ static void finish(struct daemon *d)
 		session_free(d->session);
 	mount_helper_stop(&d->helper, d->mountpoint);
 	discovery_stop(&d->discovery);
+	kept_store(d);
 	if (d->node)
 		node_free(d->node);
 	if (d->loop) {
@@ -292,7 +294,6 @@ static void finish(struct daemon *d)
 	identity_free(d->identity);
 	keyring_fini(&d->keyring);
 	access_fini(&d->access);
-	daemon_store_names(d);
 	names_fini(&d->names);
 	state_close(&d->state);
 	journal_close(&d->journal);

@@ -47,6 +47,8 @@ static void print_node(struct buffer *out, const struct node *node)
 	print(out, "min_peers %" PRIu32 "\n", config->min_peers);
 	print(out, "max_peers %" PRIu32 "\n", config->max_peers);
 	print(out, "members %zu\n", node_member_count(node));
+	print(out, "component %s\n", id_format(node_component(node)).text);
+	print(out, "component_beacons %" PRIu64 "\n", node_component_beacons(node));
 	print(out, "discovery %s\n", config->discovery ? "on" : "off");
 	print(out, "uptime %" PRIu64 "\n", (node_now(node) - node_started(node)) / SECOND);
 }

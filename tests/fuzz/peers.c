@@ -125,7 +125,7 @@ void step_hello(struct world *w, struct end *e, struct input *in)
 	struct frame_hello f = {
 		.version_min = odd == 7 ? 2 : 1,
 		.version_max = odd == 7 ? 3 : 1,
-		.intent = intent == INTENT_REPLACE || intent == INTENT_PROBE ? (uint8_t)intent
+		.intent = intent >= INTENT_REPLACE && intent <= INTENT_FILL ? (uint8_t)intent
 									     : INTENT_JOIN,
 		.incarnation = some_number(in),
 		.instance = some_number(in),
@@ -430,6 +430,7 @@ void step_peers(struct world *w, struct end *e, struct input *in)
 {
 	struct buffer b = BUFFER_INIT;
 	struct frame_peers f = { .count = (uint8_t)input_below(in, PEERS_ADDRESSES + 1) };
+	f.ask = f.count % 2;
 	for (int i = 0; i < f.count; i++)
 		f.contacts[i] = some_contact(in);
 	wire_put_peers(&b, &f);

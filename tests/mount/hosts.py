@@ -402,6 +402,11 @@ def netsplit(lab):
     """Halves that lack nothing notice each other all the same, say so, and are one again."""
     network, two, nodes = four_nodes(lab, '--min-peers', '1')
     split(network, two, nodes[:2], nodes[2:])
+    # Until both halves know for what they are: before that, they are one again in no time.
+    for half in nodes[:2], nodes[2:]:
+        for n in half:
+            until(lambda: n.status()['component'] in {x.id for x in half} and
+                  n.status()['component_beacons'] >= 3, 40 * SLOWNESS, 'a component of its own')
     network.plug(two)
     for n in nodes:
         e = n.wait_event('netsplit', 60)

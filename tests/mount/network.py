@@ -7,7 +7,8 @@ import signal
 import socket
 import time
 
-from harness import (SLOWNESS, case, check, equal, free_port, main, opened, put, raises, until)
+from harness import (SLOWNESS, case, check, equal, free_port, main, opened, put, raises, slurp,
+                     until)
 
 
 def reachable(nodes):
@@ -267,6 +268,34 @@ def seed_restarts(lab):
     check(connected(nodes), 'the others have lost each other')
     seed.start()
     until(lambda: connected([seed] + nodes), 12, 'one network with the seed')
+
+
+@case
+def restart_without_a_seed(lab):
+    """Who has been in the network before finds it again although its seed is gone for good."""
+    seed = lab.node('seed')
+    nodes = [lab.node('n%d' % i, seeds=[seed]) for i in range(3)]
+    for node in nodes:
+        node.wait_peers(3)
+    late = nodes[2]
+    kept = os.path.join(late.state, 'peers')
+    until(lambda: os.path.exists(kept), 15, 'peers, stored')
+    late.kill()
+    seed.kill()
+    late.start()
+    until(lambda: connected(nodes), 12, 'one network without the seed')
+    late.stop()
+    for damage in (b'', b'network 0000000000000000\n127.0.0.1:1 -\n', os.urandom(4096)):
+        with open(kept, 'wb') as f:
+            f.write(damage)
+        seeds, late.seeds = late.seeds, [nodes[0]]
+        late.start()
+        until(lambda: connected(nodes), 12, 'one network, by a seed')
+        late.stop()
+        late.seeds = seeds
+        check('network ' in slurp(kept), 'peers, stored at the end')
+    late.start()
+    until(lambda: connected(nodes), 12, 'one network without the seed')
 
 
 @case

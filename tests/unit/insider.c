@@ -459,7 +459,7 @@ Test(insider, addresses_without_end)
 	forge_say(&f);
 	const struct view_entry *e;
 	int entries = 0;
-	DL_FOREACH (node->view.entries, e)
+	VIEW_FOREACH (&node->view, e)
 		entries++;
 	cr_expect_leq(entries, VIEW_MAX);
 	cr_expect_leq(node->link_count, 2 + DIALS_MAX_ALONE + DIALS_MAX);

@@ -25,7 +25,7 @@ static size_t contacts(const struct node *node)
 {
 	const struct view_entry *e;
 	size_t count = 0;
-	DL_FOREACH (node->view.entries, e)
+	VIEW_FOREACH (&node->view, e)
 		count++;
 	return count;
 }

@@ -262,11 +262,12 @@ static void pong(const uint8_t *p, size_t n)
 
 static void peers(const uint8_t *p, size_t n)
 {
-	const struct frame_peers f = { 2, { { B, FOUR(8496) }, { C, SIX(8497) } } };
+	const struct frame_peers f = { true, 2, { { B, FOUR(8496) }, { C, SIX(8497) } } };
 	struct frame_peers g;
 	wire_put_peers(&out, &f);
 	cr_assert_eq(wire_get_peers(p, n, &g), 0);
 	cr_assert_eq(g.count, f.count);
+	cr_expect(g.ask);
 	for (int i = 0; i < f.count; i++)
 		expect_contact(&g.contacts[i], &f.contacts[i]);
 }

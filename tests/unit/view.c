@@ -171,7 +171,8 @@ Test(view, seeds_and_dials_are_never_evicted)
 	cr_expect(find(7));
 	cr_expect_null(find(8));
 	unsigned names = 0;
-	for (struct view_entry *e = v.entries; e; e = e->next)
+	struct view_entry *e;
+	VIEW_FOREACH (&v, e)
 		names += e->host != NULL;
 	cr_expect_eq(names, 1);
 }
@@ -198,7 +199,7 @@ Test(view, backoff_grows_within_its_bounds_and_is_jittered)
 		for (int i = 0; i < 200; i++) {
 			e->failures = failures;
 			e->dialling = true;
-			view_failed(e, &r, NOW);
+			view_failed(e, &r, NOW, BACKOFF_MAX);
 			uint64_t delay = e->next_try - NOW;
 			low = delay < low ? delay : low;
 			high = delay > high ? delay : high;
@@ -218,7 +219,7 @@ Test(view, backoff_survives_a_counter_at_its_end)
 {
 	struct view_entry *e = add(NOW, 1);
 	e->failures = UINT32_MAX - 1;
-	view_failed(e, &r, NOW);
+	view_failed(e, &r, NOW, BACKOFF_MAX);
 	cr_expect_geq(e->next_try, NOW + BACKOFF_MIN);
 	cr_expect_leq(e->next_try, NOW + BACKOFF_MAX);
 }
@@ -228,7 +229,7 @@ Test(view, success_clears_the_record)
 	struct view_entry *e = add(NOW, 1);
 	struct id id = { { 9 } };
 	e->dialling = true;
-	view_failed(e, &r, NOW);
+	view_failed(e, &r, NOW, BACKOFF_MAX);
 	e->dialling = true;
 	view_succeeded(e, NOW + SECOND, &id);
 	cr_expect_eq(e->failures, 0);

@@ -161,7 +161,7 @@ Test(wire, hello_is_checked)
 	f = full_hello();
 	f.intent = 0;
 	cr_expect_eq(rehello(&f), -EPROTO);
-	f.intent = INTENT_PROBE + 1;
+	f.intent = INTENT_FILL + 1;
 	cr_expect_eq(rehello(&f), -EPROTO);
 	f = full_hello();
 	f.addresses[3].port = 0;
@@ -348,7 +348,7 @@ Test(wire, accept_is_empty)
 
 Test(wire, peers_come_back)
 {
-	struct frame_peers f = { .count = PEERS_ADDRESSES }, g;
+	struct frame_peers f = { true, PEERS_ADDRESSES }, g;
 	size_t n;
 	for (int i = 0; i < PEERS_ADDRESSES; i++)
 		f.contacts[i] = (struct contact){ i % 3 ? a : b, i % 2 ? four : six };
@@ -356,6 +356,7 @@ Test(wire, peers_come_back)
 	const uint8_t *p = payload(FRAME_PEERS, &n);
 	cr_assert_eq(wire_get_peers(p, n, &g), 0);
 	cr_assert_eq(g.count, PEERS_ADDRESSES);
+	cr_expect(g.ask);
 	for (int i = 0; i < PEERS_ADDRESSES; i++) {
 		cr_expect(id_equal(&g.contacts[i].id, &f.contacts[i].id));
 		cr_expect(address_equal(&g.contacts[i].address, &f.contacts[i].address));
@@ -365,9 +366,9 @@ Test(wire, peers_come_back)
 Test(wire, peers_beyond_the_limit_are_malformed)
 {
 	struct frame_peers g;
-	uint8_t p[1 + (PEERS_ADDRESSES + 1) * (ID_BYTES + 1)] = { PEERS_ADDRESSES + 1 };
+	uint8_t p[2 + (PEERS_ADDRESSES + 1) * (ID_BYTES + 1)] = { 0, PEERS_ADDRESSES + 1 };
 	cr_expect_eq(wire_get_peers(p, sizeof p, &g), -EPROTO);
-	p[0] = PEERS_ADDRESSES;
+	p[1] = PEERS_ADDRESSES;
 	cr_expect_eq(wire_get_peers(p, sizeof p - (ID_BYTES + 1), &g), 0);
 }
 
