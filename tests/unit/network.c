@@ -5,13 +5,17 @@
 
 #include "tests/unit/world.h"
 
-// How often: SMOKEFS_RUNS in the environment asks for more. With cryptography a few have to do.
+// How often: SMOKEFS_RUNS in the environment asks for more. With cryptography a few have to do, and
+// with a sanitizer, which is slow, a third.
 static uint64_t runs(uint64_t usual)
 {
 #ifdef WORLD_PLAIN
 	uint64_t some = usual;
 #else
 	uint64_t some = usual / 10 + 1;
+#endif
+#ifdef __SANITIZE_ADDRESS__
+	some = some / 3 + 1;
 #endif
 	const char *text = getenv("SMOKEFS_RUNS");
 	return text ? strtoull(text, NULL, 10) : some;
