@@ -137,6 +137,10 @@ static int keep(struct node *node, const struct id *origin, const struct frame_a
 		free(e);
 	}
 	HASH_ADD(hh, a->latest, key, sizeof fresh->key, fresh);
+	if (!fresh->hh.tbl) {
+		free(fresh);
+		return -ENOMEM;
+	}
 	return 0;
 }
 

@@ -51,6 +51,10 @@ void members_heard(struct node *node, const struct id *id, const struct announce
 		member->id = *id;
 		member->since = node->now;
 		HASH_ADD(hh, m->table, id, sizeof member->id, member);
+		if (!member->hh.tbl) {
+			free(member);
+			return;
+		}
 	}
 	memcpy(member->name, info->name, sizeof member->name);
 	if (node->config.names)

@@ -33,6 +33,16 @@ static void forget_oldest(struct names *names)
 	free(oldest);
 }
 
+// Takes the claim; true: it is in the table.
+static bool put(struct names *names, struct name_claim *claim)
+{
+	HASH_ADD_STR(names->table, name, claim);
+	if (claim->hh.tbl)
+		return true;
+	free(claim);
+	return false;
+}
+
 bool names_seen(struct names *names, const char *name, const struct id *id)
 {
 	struct name_claim *claim;
@@ -45,8 +55,7 @@ bool names_seen(struct names *names, const char *name, const struct id *id)
 			return false;
 		// To the end of the order.
 		HASH_DEL(names->table, claim);
-		HASH_ADD_STR(names->table, name, claim);
-		return true;
+		return put(names, claim);
 	}
 	claim = calloc(1, sizeof *claim);
 	if (!claim)
@@ -55,7 +64,8 @@ bool names_seen(struct names *names, const char *name, const struct id *id)
 		forget_oldest(names);
 	claim->id = *id;
 	strcpy(claim->name, name);
-	HASH_ADD_STR(names->table, name, claim);
+	if (!put(names, claim))
+		return false;
 	names->changed = true;
 	return true;
 }

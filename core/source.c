@@ -133,7 +133,11 @@ struct source *source_new(struct node *node, const struct source_key *key, uint6
 	s->next = s->origin = next;
 	s->slot = (uint32_t)slot;
 	s->active = node->now;
-	b->slots[slot] = s;
 	HASH_ADD(hh, b->sources, key, sizeof s->key, s);
+	if (!s->hh.tbl) {
+		free(s);
+		return NULL;
+	}
+	b->slots[slot] = s;
 	return s;
 }

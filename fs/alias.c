@@ -99,6 +99,10 @@ static int take(struct taken **table, const struct address *address)
 		return -ENOMEM;
 	memcpy(&t->address, &key.address, sizeof t->address);
 	HASH_ADD(hh, *table, address, sizeof t->address, t);
+	if (!t->hh.tbl) {
+		free(t);
+		return -ENOMEM;
+	}
 	return 1;
 }
 

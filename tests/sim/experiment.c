@@ -9,6 +9,7 @@
 #include "core/link.h"
 #include "core/node_inner.h"
 #include "tests/sim/check.h"
+#include "tests/sim/memory.h"
 
 #define TOLD 64
 // 0.0000
@@ -498,6 +499,8 @@ static bool run_chaos(struct sim *s, const struct setup *setup)
 	sim_estrange(s, n - 1);
 	prepare(s);
 	s->options.loss = 20;
+	s->options.mutated = 20;
+	memory_fail(20, &s->random);
 	uint64_t begun = s->now;
 	while (s->now - begun < time && !s->wrong[0]) {
 		for (uint32_t k = 0; k < n / 50 + 1; k++) {
@@ -542,7 +545,9 @@ static bool run_chaos(struct sim *s, const struct setup *setup)
 				sim_publish(s, k, 16 + random_below(&s->random, 20000));
 		run(s, random_below(&s->random, 500 * MILLISECOND));
 	}
-	s->options.loss = 0;
+	s->options.loss = s->options.mutated = 0;
+	memory_fail(0, NULL);
+	printf("allocations_failed %llu\n", (unsigned long long)memory_failed());
 	for (uint32_t i = 0; i < n; i++)
 		sim_side(s, i, 0);
 	printf("one_component_after_chaos %d\n",

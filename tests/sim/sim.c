@@ -13,6 +13,7 @@
 
 #include "core/link.h"
 #include "core/node_inner.h"
+#include "tests/sim/memory.h"
 
 struct sim_segment {
 	struct sim_segment *prev, *next;
@@ -121,6 +122,7 @@ static int on_dial(void *context, struct link *link, const struct address *to)
 {
 	struct sim_node *from = context;
 	struct sim *s = from->sim;
+	bool may = memory_may_fail(false);
 	struct sim_connection *c = calloc(1, sizeof *c);
 
 	assert(c);
@@ -130,6 +132,7 @@ static int on_dial(void *context, struct link *link, const struct address *to)
 	link_set_socket(link, c);
 	c->latency = latency(s, from->index, c->ends[1].node ? c->ends[1].node->index : 0);
 	put(c, s->now + c->latency, HAPPEN_SYN, c);
+	memory_may_fail(may);
 	return 0;
 }
 
@@ -140,12 +143,14 @@ static void on_hangup(void *context, struct link *link)
 	int i = c->ends[0].link == link ? 0 : 1;
 	struct sim_end *own = &c->ends[i];
 	uint64_t at = n->sim->now + c->latency;
+	bool may = memory_may_fail(false);
 
 	own->link = NULL;
 	if (c->ends[1 - i].link && c->connected)
 		put(c, at > own->last ? at : own->last, HAPPEN_CLOSE, c);
 	else if (c->pending == 0)
 		free_connection(c);
+	memory_may_fail(may);
 }
 
 static int on_resolve(void *context, uint64_t tag, const char *host, uint16_t port)
@@ -166,6 +171,38 @@ static void count_types(struct sim *s, const uint8_t *bytes, size_t n)
 	}
 }
 
+// What is not signed: of that, a member may say what it likes.
+static bool may_lie(uint8_t type)
+{
+	static const uint8_t types[] = { FRAME_PING, FRAME_PONG, FRAME_PEERS, FRAME_REWIRE,
+		FRAME_FRONTIER, FRAME_PULL, FRAME_CREDIT, FRAME_STREAM, FRAME_STREAM_CREDIT,
+		FRAME_PRUNE, FRAME_DIGEST, FRAME_TREE, FRAME_GOODBYE };
+	return memchr(types, type, sizeof types);
+}
+
+// Turns one bit of one frame.
+static void mutate(struct sim *s, uint8_t *bytes, size_t n, struct sim_node *to)
+{
+	uint8_t type = 0, *chosen = NULL;
+	size_t length = 0;
+	uint64_t seen = 0;
+	int64_t size;
+
+	while ((size = wire_next(bytes, n, FRAME_MAX, &type)) > 0) {
+		if (may_lie(type) && size > FRAME_HEADER && random_below(&s->random, ++seen) == 0) {
+			chosen = bytes;
+			length = (size_t)size;
+		}
+		bytes += size;
+		n -= (size_t)size;
+	}
+	if (!chosen)
+		return;
+	uint64_t bit = random_below(&s->random, 8 * (length - FRAME_HEADER));
+	chosen[FRAME_HEADER + bit / 8] ^= (uint8_t)(1 << bit % 8);
+	to->lied_to = true;
+}
+
 static void send_segment(struct sim_connection *c, int from, const uint8_t *bytes, size_t n)
 {
 	struct sim *s = c->sim;
@@ -184,6 +221,9 @@ static void send_segment(struct sim_connection *c, int from, const uint8_t *byte
 		at += random_below(&s->random, s->options.jitter);
 	if (s->options.loss && random_below(&s->random, 1000) < s->options.loss)
 		at += RETRANSMISSION + c->latency;
+	if (s->options.mutated && link_up(own->link) &&
+		random_below(&s->random, 10000) < s->options.mutated)
+		mutate(s, segment->bytes, n, c->ends[1 - from].node);
 	own->last = at > own->last ? at : own->last;
 	own->flight += n;
 	s->bytes += n;
@@ -206,7 +246,9 @@ static void send_output(struct sim_node *n, struct link *link)
 	while (c->ends[i].link && c->ends[i].flight < SIM_FLIGHT &&
 		(count = node_output(n->node, link, &bytes)) > 0) {
 		c->pending++;
+		bool may = memory_may_fail(false);
 		send_segment(c, i, bytes, count);
+		memory_may_fail(may);
 		node_sent(n->node, link, count);
 		bool closed = !c->ends[i].link;
 		settle_connection(c);
@@ -218,9 +260,11 @@ static void send_output(struct sim_node *n, struct link *link)
 
 // Nodes.
 
+// From advance() to settle() memory may run out for the node.
 static void advance(struct sim_node *n)
 {
 	uint64_t now = n->sim->now + n->skew;
+	memory_may_fail(true);
 	node_advance(n->node, now, 1700000000 * SECOND + now);
 }
 
@@ -279,6 +323,7 @@ static void settle(struct sim_node *n)
 	struct link *link;
 	uint64_t due;
 
+	memory_may_fail(true);
 	unsigned changes = node_take_changes(n->node);
 	if (changes & NODE_CHANGED_LOG && n->reads)
 		read_messages(n);
@@ -292,6 +337,7 @@ static void settle(struct sim_node *n)
 	if (n->hurries > HURRIES_MAX)
 		sim_fail(n->sim, "node %u has a timer that is always due", n->index);
 	due = past ? n->sim->now + 1 : due - n->skew;
+	memory_may_fail(false);
 	if (due < n->timer) {
 		n->timer = due;
 		queue_put(&n->sim->queue, due, HAPPEN_TIMER, n, n->life);
@@ -496,7 +542,9 @@ static void on_dialled(struct sim *s, struct sim_connection *c)
 		link_set_socket(link, NULL);
 	} else {
 		c->connected = true;
+		bool may = memory_may_fail(false);
 		put(c, s->now + c->latency, HAPPEN_ACCEPT, c);
+		memory_may_fail(may);
 	}
 	node_dialled(from->node, link, c->refused ? -ECONNREFUSED : 0);
 	settle(from);

@@ -96,6 +96,7 @@ struct sim_options {
 	uint64_t bandwidth; // bytes a second of each direction of a connection, 0: any
 	uint32_t loss;	    // of 1,000 segments; each costs a retransmission's time
 	bool members;	    // nodes announce themselves to all
+	uint32_t mutated;   // of 10,000 segments, with a bit of an unsigned frame turned
 	uint32_t sources;   // that write
 };
 
