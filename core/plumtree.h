@@ -48,6 +48,8 @@ bool plumtree_eager(const struct link *link);
 void plumtree_beacon_first(struct node *node, struct link *link);
 void plumtree_beacon_again(struct node *node, struct link *link);
 void plumtree_beacon_own(struct node *node);
+// The link that brought the beacon is gone.
+void plumtree_parent_lost(struct node *node);
 
 // The peer shall hear of the frontier of the lane's source.
 void plumtree_tell(struct link *link, struct lane *lane);
