@@ -94,6 +94,16 @@ static void report(struct node *node, const struct link *link)
 	announce_send(node, ANNOUNCE_NETSPLIT, c->other.bytes, ID_BYTES);
 }
 
+static bool linked_to_way(struct node *node)
+{
+	struct link *link;
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && address_equal(&link->address, &node->component.way) &&
+			node->now - link->since >= SECOND)
+			return true;
+	return false;
+}
+
 static void merge(struct node *node)
 {
 	struct component *c = &node->component;
@@ -130,13 +140,25 @@ static bool speaks_for_now(const struct component_mark *mark)
 static void meet(struct node *node, const struct link *link, bool joining)
 {
 	struct component *c = &node->component;
-	if (joining || !link->outgoing || c->split || c->suspected || node->now < c->merge_next)
+	if (joining || !link->outgoing || c->split || c->suspected || c->meeting_until > node->now)
 		return;
 	c->way = link_way(link);
+	c->other = link->component.origin;
+	c->meeting_until = node->now + MEETING_PATIENCE;
 	merge(node);
 }
 
-void component_compare(struct node *node, const struct link *link, bool joining)
+// Whoever is met may be full just then: until there is a link, or its beacon has come here.
+static void go_on_meeting(struct node *node)
+{
+	struct component *c = &node->component;
+	if (id_equal(&c->origin, &c->other) || linked_to_way(node))
+		c->meeting_until = 0;
+	else if (node->now >= c->merge_next)
+		merge(node);
+}
+
+void component_compare(struct node *node, struct link *link, bool joining)
 {
 	struct component *c = &node->component;
 	struct component_mark mine = component_mark(node);
@@ -150,6 +172,7 @@ void component_compare(struct node *node, const struct link *link, bool joining)
 			healed(node, "link");
 		return;
 	}
+	link->bridge = joining;
 	bool established = speaks_for_now(&mine) && speaks_for_now(theirs);
 	if (!established && !c->grown && is_fresh(&mine) && is_fresh(theirs))
 		meet(node, link, joining);
@@ -196,16 +219,6 @@ void component_healed_heard(struct node *node, const struct id *other)
 	healed(node, "report");
 }
 
-static bool linked_to_way(struct node *node)
-{
-	struct link *link;
-	DL_FOREACH (node->links, link)
-		if (link_up(link) && address_equal(&link->address, &node->component.way) &&
-			node->now - link->since >= SECOND)
-			return true;
-	return false;
-}
-
 void component_tick(struct node *node)
 {
 	struct component *c = &node->component;
@@ -216,6 +229,8 @@ void component_tick(struct node *node)
 		announce_beacon(node);
 	else if (!lowest && node->now - c->heard >= BEACON_EXPIRE && !MUTANT(ghost))
 		believe_self(node);
+	if (!c->split && node->now < c->meeting_until)
+		go_on_meeting(node);
 	if (!c->split)
 		return;
 	if (c->evidence && linked_to_way(node))
@@ -232,7 +247,8 @@ uint64_t component_deadline(const struct node *node)
 {
 	const struct component *c = &node->component;
 	uint64_t due = id_equal(&c->origin, &node->id) ? c->next : c->heard + BEACON_EXPIRE;
-	// While there is a split, somebody has to watch whether a link has healed it.
+	// While two components are to become one, somebody has to watch whether a link has done it.
 	uint64_t watch = node->now + SECOND / 2;
-	return c->split && watch < due ? watch : due;
+	bool watched = c->split || node->now < c->meeting_until;
+	return watched && watch < due ? watch : due;
 }

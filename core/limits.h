@@ -152,6 +152,7 @@
 #define BEACON_ESTABLISHED   3		   // beacons after which a component is no newcomer
 #define SPLIT_CONFIRM	     (5 * SECOND)  // between two mismatches that make a netsplit
 #define SPLIT_FORGET	     (60 * SECOND) // without evidence either way
+#define MEETING_PATIENCE     (10 * SECOND) // of a node that has only begun, with another component
 
 // Discovery on the local network. A private network may use any group of 239.255.0.0/16 as long as
 // routers keep to its scope (RFC 2365), and ff12:: is of one link and given to nobody for good

@@ -64,6 +64,7 @@ struct link {
 	uint16_t peers, room;
 	struct component_mark component;
 	uint64_t component_heard; // when that beacon was, by our clock
+	bool bridge;		  // its ends were of different components when it was made
 
 	uint64_t since, since_wall; // of being up
 	uint64_t heard;		    // last byte

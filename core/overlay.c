@@ -337,6 +337,9 @@ static void shed(struct node *node)
 		if (max == 0 || overlay_count(node) <= max)
 			continue;
 		struct link *victim = spare(node, link, NULL);
+		// Two components have become one by it, perhaps by nothing else.
+		if (victim && victim->bridge)
+			victim = spare(node, link, &victim->id);
 		if (!victim && link_in_use(link)) {
 			// Order is not worth a user's stream; later, perhaps.
 			link->extra_until = node->now + REWIRE_TIMEOUT;
@@ -355,11 +358,35 @@ static bool doubtful(void *context, const struct view_entry *e)
 	       members_find(&node->members, &e->id) && usable(context, e);
 }
 
+// Who has found others before its seed had time for it may be on an island with them.
+static bool unmet_seed(void *context, const struct view_entry *e)
+{
+	return e->seed && !e->reached && usable(context, e);
+}
+
+static bool unlinked_seed(void *context, const struct view_entry *e)
+{
+	return e->seed && usable(context, e);
+}
+
+// Seeds are where parts of a network have most in common. All nodes together ask them about once a
+// second, however many there are.
+static bool seed_turn(struct node *node)
+{
+	size_t known = members_count(&node->members), size = node->view.count;
+	size = known > size ? known : size;
+	return random_below(&node->random, size * SECOND) < PROBE_INTERVAL;
+}
+
 static struct view_entry *to_probe(struct node *node)
 {
-	struct view_entry *e =
-		view_pick(&node->view, &node->random, node->now, true, doubtful, node);
-	return e ? e : view_pick(&node->view, &node->random, node->now, true, usable, node);
+	bool (*const fits[])(void *context, const struct view_entry *e) = { unmet_seed, doubtful,
+		seed_turn(node) ? unlinked_seed : usable, usable };
+	struct view_entry *e = NULL;
+
+	for (size_t i = 0; !e && i < sizeof fits / sizeof *fits; i++)
+		e = view_pick(&node->view, &node->random, node->now, true, fits[i], node);
+	return e;
 }
 
 static void probe(struct node *node)

@@ -31,9 +31,8 @@ struct view {
 	bool changed; // there are others; whoever stores them clears it
 };
 
-#define VIEW_FOREACH(view, e)                            \
-	for (struct view_entry **e##_at = (view)->slots; \
-		e##_at < (view)->slots + (view)->count && ((e) = *e##_at); e##_at++)
+#define VIEW_FOREACH(view, e) \
+	for (size_t e##_at = 0; e##_at < (view)->count && ((e) = (view)->slots[e##_at]); e##_at++)
 
 void view_fini(struct view *v);
 // A seed by address or by name; -ENOMEM.

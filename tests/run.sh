@@ -83,7 +83,7 @@ check() { # what, command
     fi
 }
 
-# Every target for so many seconds, two on each processor. What a target found is in
+# Every target for so many seconds, all at once. What a target found is in
 # build-fuzz/found-<target>-*, and what it has learnt in build-fuzz/corpus for the next time.
 fuzz_seconds=${SMOKEFS_FUZZ:-60}
 
@@ -114,11 +114,8 @@ fuzz() {
     CC=clang meson setup build-fuzz $reconfigure -Dfuzz=enabled -Dtests=disabled \
         --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
     meson compile -C build-fuzz fuzz
-    running=0
     for directory in tests/fuzz/corpus/*; do
         fuzz_one "${directory##*/}" &
-        running=$((running + 1))
-        [ $((running % (2 * $(nproc)))) = 0 ] && wait
     done
     wait
     for directory in tests/fuzz/corpus/*; do

@@ -126,7 +126,7 @@ void step_hello(struct world *w, struct end *e, struct input *in)
 		.version_min = odd == 7 ? 2 : 1,
 		.version_max = odd == 7 ? 3 : 1,
 		.intent = intent >= INTENT_REPLACE && intent <= INTENT_FILL ? (uint8_t)intent
-									     : INTENT_JOIN,
+									    : INTENT_JOIN,
 		.incarnation = some_number(in),
 		.instance = some_number(in),
 		.peers = (uint16_t)input_below(in, 4),

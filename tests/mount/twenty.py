@@ -176,7 +176,7 @@ class Story:
             # But for links that the overlay gave up at that very moment.
             peers[m.node.id] -= {e.id for e in m.events('remove') if e.reason != 'timeout'}
         for side in [largest_part(s, {m.node.id: peers[m.node.id] for m in s}) for s in sides]:
-            gone = {i for m in side for i in across[m]}
+            gone = {e.id for m in side for e in m.events('remove', reason='timeout')}
             every(side, 'leave of those over there', 5,
                   lambda m: gone <= {e.id for e in m.events('leave')})
         # Each half goes on by itself. Of those whom a node could dial every other one is over there.

@@ -291,6 +291,7 @@ static void deliver(struct sim_node *n, const struct sim_message *m)
 	n->read++;
 	struct sim_fate *fate = &s->fates[m->source][m->number];
 	fate->arrived++;
+	fate->late += s->now - fate->sent > SECOND;
 	fate->last = s->now;
 }
 

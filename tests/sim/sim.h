@@ -85,6 +85,7 @@ struct sim_life {
 struct sim_fate {
 	uint64_t sent, last;
 	uint32_t arrived;
+	uint32_t late; // of these, after more than a second
 };
 
 struct sim_options {

@@ -133,7 +133,8 @@ static void make_samples(void)
 	keep_sample();
 	wire_put_ping(&out, FRAME_PONG, 6);
 	keep_sample();
-	wire_put_peers(&out, &(struct frame_peers){ false, 3, { { a, four }, { b, six }, { b, { 0 } } } });
+	wire_put_peers(
+		&out, &(struct frame_peers){ false, 3, { { a, four }, { b, six }, { b, { 0 } } } });
 	keep_sample();
 	wire_put_rewire(&out, &(struct frame_rewire){ { a, six }, b, { 7 }, true });
 	keep_sample();
