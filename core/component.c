@@ -110,9 +110,8 @@ static void merge(struct node *node)
 	struct dial *dial;
 
 	c->merge_next = node->now + MERGE_INTERVAL;
-	DL_FOREACH (node->dials, dial)
-		if (dial->purpose == DIAL_MERGE)
-			return;
+	if (dial_running(node, DIAL_MERGE))
+		return;
 	struct link *link;
 	DL_FOREACH (node->links, link)
 		if (link_up(link) && address_equal(&link->address, &c->way))
@@ -156,6 +155,16 @@ static void go_on_meeting(struct node *node)
 		c->meeting_until = 0;
 	else if (node->now >= c->merge_next)
 		merge(node);
+}
+
+void component_redirected(struct node *node, const struct contact *contacts, size_t count)
+{
+	struct component *c = &node->component;
+	const struct contact *other = &contacts[random_below(&node->random, count)];
+	if (!node_may_dial(&other->address) || node_link_by_id(node, &other->id))
+		return;
+	c->way = other->address;
+	c->merge_next = node->now;
 }
 
 void component_compare(struct node *node, struct link *link, bool joining)

@@ -30,6 +30,8 @@ struct component {
 
 void component_init(struct node *node);
 struct component_mark component_mark(const struct node *node);
+// Who was to be linked to the other component has no place, and names others of it.
+void component_redirected(struct node *node, const struct contact *contacts, size_t count);
 // `from` brought it: what it knew in its HELLO was heard then, and not when it tells us.
 void component_beacon(
 	struct node *node, struct link *from, const struct id *origin, uint64_t number);

@@ -21,6 +21,13 @@ static struct dial *dial_new(struct node *node, enum dial_purpose purpose)
 	return dial;
 }
 
+bool dial_running(const struct node *node, enum dial_purpose purpose)
+{
+	const struct dial *dial;
+	DL_SEARCH_SCALAR(node->dials, dial, purpose, purpose);
+	return dial;
+}
+
 struct dial *dial_address(
 	struct node *node, enum dial_purpose purpose, const struct address *address)
 {

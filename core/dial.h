@@ -39,6 +39,7 @@ struct dial {
 	int error;		      // of the last address
 };
 
+bool dial_running(const struct node *node, enum dial_purpose purpose);
 // Starts a dial to an entry of the view, or (entry NULL) to an address or a name. NULL when it
 // could not start; *error says why (may be NULL).
 struct dial *dial_entry(struct node *node, enum dial_purpose purpose, struct view_entry *entry);

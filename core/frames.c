@@ -22,6 +22,9 @@ static int goodbye(struct node *node, struct link *link, const uint8_t *p, size_
 	// A stranger may say that it does not want us, and no more.
 	if (link->proven) {
 		overlay_peers(node, f.contacts, f.count);
+		if (f.reason == GOODBYE_FULL && f.count && link->dial &&
+			link->dial->purpose == DIAL_MERGE)
+			component_redirected(node, f.contacts, f.count);
 		if (f.reason == GOODBYE_DROPPED || f.reason == GOODBYE_DENIED)
 			overlay_hold(node, link);
 		if (f.reason == GOODBYE_CLASH)

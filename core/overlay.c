@@ -80,6 +80,9 @@ int overlay_judge(struct node *node, const struct link *link)
 		return link->dial->purpose == DIAL_MERGE || !id_is_zero(&link->dial->leave)
 			       ? 0
 			       : GOODBYE_FULL;
+	// The place beyond max is kept for the link that is to join another component.
+	if (dial_running(node, DIAL_MERGE))
+		return GOODBYE_FULL;
 	bool can_splice = link->room >= 2 || !id_is_zero(&link->offer.id);
 	return can_splice && spare(node, link, &link->id) ? 0 : GOODBYE_FULL;
 }
