@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The texts of key files and peer lists. The first byte says what the rest is.
+// The texts of key files, peer lists and contacts. The first byte says what the rest is.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/access.h"
+#include "core/contacts.h"
 #include "core/keyfile.h"
 #include "core/keyring.h"
 #include "tests/fuzz/input.h"
@@ -101,6 +102,43 @@ static void check_id(const char *text, size_t n)
 	free(copy);
 }
 
+static void take(void *context, const struct contact *c)
+{
+	assert(address_dialable(&c->address));
+	view_add(context, 1, c);
+}
+
+static void parse_contacts(struct view *view, const struct keyring *ring, const struct buffer *text)
+{
+	contacts_parse((char *)buffer_bytes(text), buffer_length(text), ring, take, view);
+	assert(view->count <= VIEW_MAX);
+}
+
+// Behind the line that says of which network they are.
+static void check_contacts(const char *text, size_t n)
+{
+	struct buffer out = BUFFER_INIT, again = BUFFER_INIT;
+	struct keyring ring = { 0 };
+	struct view view = { 0 }, other = { 0 };
+
+	assert(keyring_add(&ring, (const uint8_t[NETWORK_KEY_BYTES]){ 1 }) == 0);
+	contacts_parse(text, n, &ring, take, &view);
+	assert(contacts_write(&other, &ring, &out) == 0);
+	buffer_append(&out, text, n);
+	parse_contacts(&view, &ring, &out);
+	// What was understood, written down, is understood again; an id at two addresses is one
+	// node.
+	assert(contacts_write(&view, &ring, &again) == 0);
+	assert(buffer_length(&again) <= CONTACTS_TEXT_MAX);
+	parse_contacts(&other, &ring, &again);
+	assert(other.count <= view.count && (other.count > 0) == (view.count > 0));
+	view_fini(&view);
+	view_fini(&other);
+	keyring_fini(&ring);
+	buffer_fini(&out);
+	buffer_fini(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	struct input in = { bytes, n };
@@ -115,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		check_key(text, in.left);
 	} else if (what == 3) {
 		check_id(text, in.left);
+		check_contacts(text, in.left);
 	} else {
 		struct id id = { { 0 } };
 		for (int i = 0; i < ID_BYTES; i++)
