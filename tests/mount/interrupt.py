@@ -234,6 +234,8 @@ def ten_thousand_kills(lab):
     done = 0
     while done < KILLS:
         node, path, function, counter = kinds[done // BATCH % len(kinds)]
+        if node is alone:
+            fill(path, patience=0.05)  # what is 30 s old makes room
         pids = fork_blocked(function, path, BATCH)
         try:
             # Every other batch is killed on its way, wherever it is.
@@ -242,8 +244,6 @@ def ten_thousand_kills(lab):
         finally:
             kill_all(pids)
         done += BATCH
-        if function is write_blocked and node is alone and done // BATCH % 20 == 0:
-            fill(path, patience=0.05)
     took = time.monotonic() - began
     print('     %d kills in %.1f s' % (done, took))
     for node in (a, b, alone):
