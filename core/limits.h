@@ -71,11 +71,11 @@
 // Between two moves of a source, so that one can show what it was worth.
 #define TREE_PAUSE (200 * MILLISECOND)
 // An old parent that has not answered after a round trip and a half, and this, is not waited for.
-#define MOVE_PATIENCE (50 * MILLISECOND)
+#define MOVE_PATIENCE (20 * MILLISECOND)
 // What a neighbour has and we have not may be on its way for as long as a message takes through a
 // large network; of a source that has found its tree, not that long.
 #define CLAIM_DELAY	  (300 * MILLISECOND)
-#define CLAIM_DELAY_KNOWN (150 * MILLISECOND)
+#define CLAIM_DELAY_KNOWN (100 * MILLISECOND)
 #define CLAIMS_MAX	  256
 // Who has been asked for what it claims has this long to begin; so many that it did not serve, and
 // its link ends. One that brought so many bytes meanwhile was busy.

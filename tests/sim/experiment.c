@@ -105,9 +105,9 @@ static void prepare(struct sim *s)
 		sim_fail(s, "it does not gather");
 	printf("gathered_after %.3f\n", seconds(s->now - SIM_START));
 	tell_of_others(s);
-	// Until hardly any link is added to those that there are.
+	// Until no link is added to those that there are.
 	uint64_t before = 0, links = check_census(s).links;
-	for (int i = 0; i < 24 && links > before + s->options.nodes / 5000; i++) {
+	for (int i = 0; i < 24 && links > before; i++) {
 		run(s, 10 * SECOND);
 		before = links;
 		links = check_census(s).links;

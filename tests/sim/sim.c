@@ -284,7 +284,8 @@ static void deliver(struct sim_node *n, const struct sim_message *m)
 			m->source, read->last);
 	if (m->life == read->life)
 		n->skipped += m->number - read->last - 1;
-	else if (m->life == s->nodes[s->source_nodes[m->source]].life && n->started < life->written)
+	else if (m->life == s->nodes[s->source_nodes[m->source]].life && n->joined &&
+		 n->joined + SECOND < life->written)
 		n->skipped += m->number - life->first;
 	if (m->life >= read->life)
 		*read = (struct sim_read){ m->life, m->number };
@@ -326,6 +327,8 @@ static void settle(struct sim_node *n)
 
 	memory_may_fail(true);
 	unsigned changes = node_take_changes(n->node);
+	if (!n->joined && n->node->up_count > 0)
+		n->joined = n->sim->now;
 	if (changes & NODE_CHANGED_LOG && n->reads)
 		read_messages(n);
 	if (changes & NODE_CHANGED_EVENTS)
@@ -378,7 +381,8 @@ void sim_start(struct sim *s, uint32_t i)
 	assert(n->reads || !s->options.sources);
 	n->read = n->skipped = 0;
 	n->lied_to = false;
-	n->started = s->now;
+	n->joined = 0;
+	n->began = s->now;
 	s->running++;
 	advance(n);
 	cursor_open(&n->cursor, node_log(n->node), s->now + n->skew);
@@ -500,7 +504,7 @@ bool sim_publish(struct sim *s, uint32_t source, size_t size)
 		return false;
 	}
 	uint32_t number = ++s->published[source];
-	if (n->started > s->lives[source].written || number == 1)
+	if (n->began > s->lives[source].written || number == 1)
 		s->lives[source] = (struct sim_life){ number, s->now };
 	if ((number & (number - 1)) == 0) {
 		s->fates[source] =

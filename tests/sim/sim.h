@@ -58,7 +58,8 @@ struct sim_node {
 	struct cursor cursor;
 	struct sim_read *reads; // [sources]
 	uint64_t read, skipped;
-	uint64_t started; // this life
+	uint64_t began;	  // this life
+	uint64_t joined;  // when it had its first link of this life, 0: not yet
 	uint64_t skew;	  // its clock is so much ahead
 	uint32_t hurries; // how often in a row it was due at once
 	bool stranger;	  // nobody lists it
