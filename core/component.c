@@ -163,6 +163,9 @@ void component_redirected(struct node *node, const struct contact *contacts, siz
 	const struct contact *other = &contacts[random_below(&node->random, count)];
 	if (!node_may_dial(&other->address) || node_link_by_id(node, &other->id))
 		return;
+	// Nobody makes us dial others all the time.
+	if (!allowance_take(&c->redirects, node->now, MERGE_INTERVAL, DIALS_MAX))
+		return;
 	c->way = other->address;
 	c->merge_next = node->now;
 }

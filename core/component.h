@@ -19,11 +19,12 @@ struct component {
 	uint64_t next; // when to send our own, if we are the lowest
 	bool grown;    // there was an established one, and a link, since this node started
 	// The suspicion and the netsplit.
-	struct id other;	// origin of the other component
-	uint64_t suspected;	// when the first mismatch was seen, 0: none
-	uint64_t evidence;	// when the last one was
-	bool split;		// reported, and not yet healed
-	struct address way;	// to a node of the other component
+	struct id other;    // origin of the other component
+	uint64_t suspected; // when the first mismatch was seen, 0: none
+	uint64_t evidence;  // when the last one was
+	bool split;	    // reported, and not yet healed
+	struct address way; // to a node of the other component
+	struct allowance redirects;
 	uint64_t meeting_until; // no netsplit, and to be joined all the same
 	uint64_t merge_next;
 };

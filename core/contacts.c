@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINE_MAX (ADDRESS_TEXT + ID_TEXT + 2)
+#define CONTACT_LINE (ADDRESS_TEXT + ID_TEXT + 2)
 
 // Cuts the line in two.
 static bool read_line(char *line, struct contact *c)
@@ -24,7 +24,7 @@ static bool read_line(char *line, struct contact *c)
 
 static bool names_network(const char *line, const struct keyring *ring)
 {
-	char expected[LINE_MAX];
+	char expected[CONTACT_LINE];
 	for (size_t i = 0; i < ring->count; i++) {
 		snprintf(expected, sizeof expected, "network %016" PRIx64,
 			keyring_number(&ring->keys[i].name));
@@ -42,7 +42,7 @@ size_t contacts_parse(const char *text, size_t n, const struct keyring *ring,
 	while (n) {
 		const char *end = memchr(text, '\n', n);
 		size_t length = end ? (size_t)(end - text) : n;
-		char line[LINE_MAX];
+		char line[CONTACT_LINE];
 		struct contact c;
 		// One without its end has been cut off.
 		bool whole = end && length < sizeof line && !memchr(text, '\0', length);
@@ -79,7 +79,7 @@ static void write_entry(struct buffer *out, const struct view_entry *e)
 
 int contacts_write(const struct view *view, const struct keyring *ring, struct buffer *out)
 {
-	char line[LINE_MAX];
+	char line[CONTACT_LINE];
 	const struct view_entry *e;
 	size_t count = 0;
 

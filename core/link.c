@@ -213,6 +213,7 @@ void link_read(struct link *link)
 void link_receive(struct link *link, const uint8_t *bytes, size_t n)
 {
 	link->heard = link->node->now;
+	link->pardoned = false;
 	if (link->state == LINK_STATE_DEAD)
 		return;
 	int r = channel_open(&link->channel, bytes, n, &link->in, &link->wire);
@@ -370,8 +371,9 @@ void link_forgive(struct link *link)
 {
 	uint64_t now = link->node->now;
 	link->heard = link->taken = now;
-	if (link->ping_sent)
-		link->ping_sent = now;
+	// What is unanswered was asked before: another ping decides.
+	link->ping_sent = 0;
+	link->ping_next = now;
 	for (uint32_t i = 0; i < link->lane_count; i++)
 		if (link->lanes[i] && link->lanes[i]->blocked)
 			link->lanes[i]->blocked = now;
@@ -383,8 +385,9 @@ void link_pardon(struct link *link, uint64_t late)
 {
 	uint64_t now = link->node->now;
 	uint64_t alive = link->heard > link->ping_sent ? link->heard : link->ping_sent;
-	// And time enough to look at what has come meanwhile.
-	link->heard = earlier(now, alive + late + LOOP_LATE);
+	// And, once in a silence, time enough to look at what has come meanwhile.
+	link->heard = earlier(now, alive + late + (link->pardoned ? 0 : LOOP_LATE));
+	link->pardoned = true;
 }
 
 bool link_in_use(const struct link *link)

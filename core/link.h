@@ -68,6 +68,7 @@ struct link {
 
 	uint64_t since, since_wall; // of being up
 	uint64_t heard;		    // last byte
+	bool pardoned;		    // a little of the silence since then was forgiven
 	uint64_t ping_sent;	    // of the one that is unanswered, 0: none
 	uint64_t ping_next;
 	uint64_t rtt;

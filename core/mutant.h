@@ -3,17 +3,18 @@
 // it is compiled.
 #pragma once
 
-#define MUTANTS(X)                                           \
-	X(twice, "a message is delivered twice")             \
-	X(skip, "a message is passed over in silence")       \
-	X(crowd, "max_peers is not looked at")               \
-	X(miser, "credit is never given back")               \
-	X(deaf, "what arrives is not relayed, nor told of")  \
-	X(stranger, "who is not listed may link")            \
-	X(forgetful, "a link that comes up repairs nothing") \
-	X(ghost, "a beacon never runs out")                  \
-	X(gossip, "lazy links are sent everything")          \
-	X(hermit, "too few peers are enough")                \
+#define MUTANTS(X)                                            \
+	X(twice, "a message is delivered twice")              \
+	X(skip, "a message is passed over in silence")        \
+	X(crowd, "max_peers is not looked at")                \
+	X(miser, "credit is never given back")                \
+	X(deaf, "what arrives is not relayed, nor told of")   \
+	X(stranger, "who is not listed may link")             \
+	X(forgetful, "a link that comes up repairs nothing")  \
+	X(ghost, "a beacon never runs out")                   \
+	X(gossip, "lazy links are sent everything")           \
+	X(hermit, "too few peers are enough")                 \
+	X(hasty, "our own stops count as the peers' silence") \
 	X(patient, "silence is never the end of a link")
 
 #ifdef SMOKEFS_MUTANTS

