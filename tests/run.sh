@@ -57,7 +57,9 @@ suite() { # name, multiple of the time limits, suite to leave out, options of me
     fi
     meson compile -C "build-$name"
     log=$top/build-$name/run.log
+    # One more than there are processors: some tests wait for the most part.
     meson test -C "build-$name" --no-rebuild --print-errorlogs \
+        --num-processes $(($(nproc) + 1)) \
         --timeout-multiplier "$times" --no-suite "$without" >"$log" 2>&1 || true
     cat "$log"
     for pair in Ok:passed Fail:failed Timeout:failed 'Unexpected Pass':failed Skipped:skipped; do
