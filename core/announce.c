@@ -216,6 +216,13 @@ static void gone(struct node *node, const struct id *id)
 		node->members.renew = node->now + REFUTE_INTERVAL;
 }
 
+static int called(struct node *node, const struct id *origin, const struct frame_announce *f)
+{
+	struct contact call;
+	int r = wire_get_call(f->payload, f->bytes, &call);
+	return r < 0 ? r : reach_called(node, origin, &call);
+}
+
 // What the envelope says, for the types that this version knows.
 static int understand(struct node *node, struct link *from, const struct id *origin,
 	const struct frame_announce *f)
@@ -230,6 +237,8 @@ static int understand(struct node *node, struct link *from, const struct id *ori
 		members_left(node, origin);
 		return 0;
 	}
+	if (f->type == ANNOUNCE_CALL)
+		return called(node, origin, f);
 	if (f->type != ANNOUNCE_NETSPLIT && f->type != ANNOUNCE_HEALED && f->type != ANNOUNCE_GONE)
 		return 0;
 	int r = wire_get_id(f->payload, f->bytes, &id);

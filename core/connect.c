@@ -6,20 +6,30 @@
 
 #include "core/node_inner.h"
 
+int64_t node_connect_wait(struct node *node, const struct id *id)
+{
+	struct connect *c = calloc(1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	c->token = ++node->last_token;
+	c->result = -EINPROGRESS;
+	c->id = *id;
+	DL_APPEND(node->connects, c);
+	return c->token;
+}
+
 static int64_t connect_begin(struct node *node, struct dial *dial)
 {
-	struct connect *c = dial ? calloc(1, sizeof *c) : NULL;
-	if (!c) {
+	int64_t token = dial ? node_connect_wait(node, &(struct id){ { 0 } }) : -ENOMEM;
+	if (token < 0) {
 		if (dial)
 			dial_cancel(node, dial);
-		return -ENOMEM;
+		return token;
 	}
-	c->token = dial->token = ++node->last_token;
-	c->result = -EINPROGRESS;
-	DL_APPEND(node->connects, c);
+	dial->token = token;
 	dial_start(node, dial);
 	node_reap(node);
-	return c->token;
+	return token;
 }
 
 static int64_t connect_to(
@@ -35,9 +45,9 @@ static int64_t connect_to(
 			return -EINVAL;
 		if (node_is_own(node, &literal))
 			return -EEXIST;
-		DL_FOREACH (node->links, link)
-			if (link_up(link) && (address_equal(&link->address, &literal)))
-				return -EEXIST;
+		LINK_FOREACH(node, link)
+		if (link_up(link) && (address_equal(&link->address, &literal)))
+			return -EEXIST;
 	} else if (!address_host_plausible(host)) {
 		return -EINVAL;
 	}
@@ -65,6 +75,24 @@ int64_t node_connect_id(struct node *node, const struct id *id)
 	if (!a || a->family == 0)
 		return -ENOENT;
 	return connect_to(node, address_format_host(a).text, a->port, id);
+}
+
+bool node_connects_wait(const struct node *node, const struct id *id)
+{
+	const struct connect *c;
+	DL_FOREACH (node->connects, c)
+		if (c->result == -EINPROGRESS && id_equal(&c->id, id))
+			return true;
+	return false;
+}
+
+void node_connects_done(struct node *node, const struct id *id, int result)
+{
+	struct connect *c;
+	DL_FOREACH (node->connects, c)
+		if (c->result == -EINPROGRESS && id_equal(&c->id, id))
+			c->result = result;
+	node->connects_changed = true;
 }
 
 void node_connect_done(struct node *node, int64_t token, int result)
@@ -98,10 +126,13 @@ void node_connect_cancel(struct node *node, int64_t token)
 	DL_SEARCH_SCALAR(node->connects, c, token, token);
 	if (!c)
 		return;
+	struct id id = c->id;
 	DL_DELETE(node->connects, c);
 	free(c);
 	DL_SEARCH_SCALAR(node->dials, dial, token, token);
 	if (dial)
 		dial_cancel(node, dial);
+	if (!id_is_zero(&id))
+		reach_cancel(node, &id);
 	node_reap(node);
 }

@@ -132,6 +132,7 @@ static void give_up(struct node *node, struct dial *dial)
 			members_unreachable(node, &e->id);
 	}
 	node->counters.dials_failed++;
+	reach_failed(node, dial, dial->error);
 	if (dial->token) {
 		report_command(node, dial);
 		node_connect_done(node, dial->token, dial->error);
@@ -144,10 +145,10 @@ static void give_up(struct node *node, struct dial *dial)
 static bool still_parting(const struct node *node, const struct address *to)
 {
 	const struct link *link;
-	DL_FOREACH (node->links, link)
-		if (link->state == LINK_STATE_CLOSING && link->stream &&
-			(address_equal(&link->address, to) || address_equal(&link->remote, to)))
-			return true;
+	LINK_FOREACH(node, link)
+	if (link->state == LINK_STATE_CLOSING && link->stream &&
+		(address_equal(&link->address, to) || address_equal(&link->remote, to)))
+		return true;
 	return false;
 }
 

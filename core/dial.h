@@ -16,6 +16,7 @@ enum dial_purpose {
 	DIAL_PROBE,   // to compare components
 	DIAL_FILL,    // the same, and to have as many peers as there may be
 	DIAL_COMMAND, // somebody waits for the outcome
+	DIAL_DIRECT,  // for streams and pipes alone, to `expected`
 };
 
 struct dial {

@@ -202,6 +202,50 @@ void wire_put_tree(struct buffer *b, bool eager)
 	wire_end(b, at);
 }
 
+void wire_put_demote(struct buffer *b, uint8_t reason)
+{
+	size_t at = begin(b, FRAME_DEMOTE);
+	put_number(b, reason, 1);
+	wire_end(b, at);
+}
+
+void wire_put_promote(struct buffer *b, enum promote what)
+{
+	size_t at = begin(b, FRAME_PROMOTE);
+	put_number(b, what, 1);
+	wire_end(b, at);
+}
+
+void wire_put_idle(struct buffer *b, bool idle)
+{
+	size_t at = begin(b, FRAME_IDLE);
+	put_number(b, idle, 1);
+	wire_end(b, at);
+}
+
+void wire_put_pipe(struct buffer *b, const struct frame_pipe *f)
+{
+	size_t at = begin(b, FRAME_PIPE);
+	put_number(b, f->channel, 2);
+	put_name(b, f->name);
+	wire_end(b, at);
+}
+
+void wire_put_channel(struct buffer *b, enum frame_type type, uint16_t channel)
+{
+	size_t at = begin(b, type);
+	put_number(b, channel, 2);
+	wire_end(b, at);
+}
+
+void wire_put_pipe_close(struct buffer *b, const struct frame_pipe_close *f)
+{
+	size_t at = begin(b, FRAME_PIPE_CLOSE);
+	put_number(b, f->channel, 2);
+	put_number(b, f->reason, 1);
+	wire_end(b, at);
+}
+
 void wire_put_sealed(struct buffer *b, enum frame_type type, const uint8_t *bytes, size_t n)
 {
 	size_t at = begin(b, type);
@@ -279,4 +323,9 @@ void wire_put_member(struct buffer *b, const struct announce_member *m)
 void wire_put_beacon(struct buffer *b, uint64_t number)
 {
 	put_number(b, number, 8);
+}
+
+void wire_put_call(struct buffer *b, const struct contact *call)
+{
+	put_contact(b, call);
 }

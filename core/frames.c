@@ -145,7 +145,7 @@ static int on_stream(struct link *link, const uint8_t *p, size_t n)
 {
 	DECODE(stream)
 	if (f.channel != 0)
-		return -EPROTO;
+		return pipes_receive(link, &f);
 	r = stream_receive(link->stream, f.data, f.bytes);
 	if (r == -ENOMEM)
 		link_kill(link, GOODBYE_MEMORY);
@@ -156,7 +156,7 @@ static int on_stream_credit(struct link *link, const uint8_t *p, size_t n)
 {
 	DECODE(stream_credit)
 	if (f.channel != 0)
-		return -EPROTO;
+		return pipes_granted(link, &f);
 	r = stream_granted(link->stream, f.offset);
 	link_touch(link);
 	return r;
@@ -168,13 +168,82 @@ static int on_announce(struct node *node, struct link *link, const uint8_t *p, s
 	return announce_receive(node, link, &f);
 }
 
-static int frame_up(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
+static int on_demote(struct link *link, const uint8_t *p, size_t n)
+{
+	uint8_t reason;
+	int r = wire_get_demote(p, n, &reason);
+	return r < 0 ? r : direct_demoted(link, reason);
+}
+
+static int on_promote(struct link *link, const uint8_t *p, size_t n)
+{
+	enum promote what;
+	int r = wire_get_promote(p, n, &what);
+	return r < 0 ? r : direct_promoted(link, what);
+}
+
+static int on_idle(struct link *link, const uint8_t *p, size_t n)
+{
+	bool idle;
+	int r = wire_get_idle(p, n, &idle);
+	return r < 0 ? r : direct_idle(link, idle);
+}
+
+static int on_pipe(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(pipe)
+	return pipes_declared(link, &f);
+}
+
+static int on_pipe_close(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(pipe_close)
+	return pipes_closed(link, &f);
+}
+
+static int on_pipe_end(struct link *link, uint8_t type, const uint8_t *p, size_t n)
+{
+	uint16_t channel;
+	int r = wire_get_channel(p, n, &channel);
+	if (r < 0)
+		return r;
+	return type == FRAME_PIPE_END ? pipes_ended(link, channel) : pipes_freed(link, channel);
+}
+
+// Streams and pipes, and what a link is for: on every link.
+static int frame_direct(
+	struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
 {
 	switch (type) {
 	case FRAME_PING:
 		return ping(link, p, n);
 	case FRAME_PONG:
 		return pong(node, link, p, n);
+	case FRAME_STREAM:
+		return on_stream(link, p, n);
+	case FRAME_STREAM_CREDIT:
+		return on_stream_credit(link, p, n);
+	case FRAME_PIPE:
+		return on_pipe(link, p, n);
+	case FRAME_PIPE_END:
+	case FRAME_PIPE_FREE:
+		return on_pipe_end(link, type, p, n);
+	case FRAME_PIPE_CLOSE:
+		return on_pipe_close(link, p, n);
+	case FRAME_DEMOTE:
+		return on_demote(link, p, n);
+	case FRAME_PROMOTE:
+		return on_promote(link, p, n);
+	case FRAME_IDLE:
+		return on_idle(link, p, n);
+	}
+	return 1;
+}
+
+static int frame_overlay(
+	struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
+{
+	switch (type) {
 	case FRAME_PEERS:
 		return on_peers(node, link, p, n);
 	case FRAME_REWIRE:
@@ -197,24 +266,42 @@ static int frame_up(struct node *node, struct link *link, uint8_t type, const ui
 		return on_chunk(link, p, n);
 	case FRAME_CREDIT:
 		return on_credit(link, p, n);
-	case FRAME_STREAM:
-		return on_stream(link, p, n);
-	case FRAME_STREAM_CREDIT:
-		return on_stream_credit(link, p, n);
 	case FRAME_ANNOUNCE:
 		return on_announce(node, link, p, n);
-	case FRAME_HELLO:
-	case FRAME_ACCEPT:
-	case FRAME_PROOF:
-		return -EPROTO;
 	}
-	// Of a newer version: skipped, and said once.
+	return 1;
+}
+
+// Of a newer version: skipped, and said once.
+static int unknown(struct node *node, struct link *link, uint8_t type)
+{
 	node->counters.frames_unknown++;
 	if (!link->unknown_reported)
 		NODE_EVENT(node, "refused", "id=%s addr=%s reason=unknown-frame type=%u",
 			id_format(&link->id).text, address_format(&link->remote).text, type);
 	link->unknown_reported = true;
 	return 0;
+}
+
+static bool is_of_broadcast(uint8_t type)
+{
+	return (type >= FRAME_PEERS && type <= FRAME_CREDIT) || type == FRAME_ANNOUNCE ||
+	       type == FRAME_PRUNE || type == FRAME_DIGEST || type == FRAME_TREE;
+}
+
+static int frame_up(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)
+{
+	int r = frame_direct(node, link, type, p, n);
+
+	if (r <= 0)
+		return r;
+	if (type == FRAME_HELLO || type == FRAME_ACCEPT || type == FRAME_PROOF)
+		return -EPROTO;
+	// What was on its way when the link was demoted here is no fault of the peer's.
+	if (link->direct && is_of_broadcast(type))
+		return link->parting ? 0 : -EPROTO;
+	r = frame_overlay(node, link, type, p, n);
+	return r <= 0 ? r : unknown(node, link, type);
 }
 
 static int on_hello(struct link *link, const uint8_t *p, size_t n)

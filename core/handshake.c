@@ -41,6 +41,8 @@ static enum intent intent_of(const struct dial *dial)
 		return INTENT_FILL;
 	case DIAL_REWIRE:
 		return INTENT_REPLACE;
+	case DIAL_DIRECT:
+		return INTENT_DIRECT;
 	case DIAL_JOIN:
 	case DIAL_MERGE:
 	case DIAL_COMMAND:
@@ -83,7 +85,9 @@ static void say_hello(struct link *link, enum intent intent)
 void handshake_begin(struct link *link)
 {
 	link->state = LINK_STATE_SECURING;
-	link->deadline = link->node->now + HANDSHAKE_TIMEOUT;
+	// Somebody waits for a direct link, and may have another way to it.
+	bool direct = link->dial && link->dial->purpose == DIAL_DIRECT;
+	link->deadline = link->node->now + (direct ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
 	if (channel_begin(&link->channel, &link->wire) < 0)
 		link_kill(link, GOODBYE_MEMORY);
 	else
@@ -237,21 +241,26 @@ static void greet_dialler(struct link *link)
 		answer_probe(link);
 		return;
 	}
+	link->direct = link->intent == INTENT_DIRECT;
 	if (!outlive(link))
 		return;
-	struct link *waiting = waiting_from(link->node, &link->id);
+	struct link *waiting = waiting_from(node, &link->id);
 	if (waiting && waiting->incarnation < link->incarnation) {
 		link_kill(waiting, GOODBYE_RESTARTED);
 	} else if (waiting) {
 		link_close(link, GOODBYE_DUPLICATE);
 		return;
 	}
-	if (overlay_judge(link->node, link) != 0) {
+	if (link->direct && direct_judge(node) != 0) {
+		link_close(link, GOODBYE_FULL);
+		return;
+	}
+	if (!link->direct && overlay_judge(node, link) != 0) {
 		link_redirect(link);
 		return;
 	}
-	component_compare(link->node, link, true);
-	say_hello(link, INTENT_JOIN);
+	component_compare(link->node, link, !link->direct);
+	say_hello(link, link->direct ? INTENT_DIRECT : INTENT_JOIN);
 	if (link->state == LINK_STATE_GREETING)
 		link->state = LINK_STATE_WAITING;
 }
@@ -278,11 +287,12 @@ static void greet_acceptor(struct link *link, const struct frame_hello *f)
 	}
 	if (waiting)
 		link_close(waiting, GOODBYE_DUPLICATE);
-	if (overlay_judge(node, link) != 0) {
+	link->direct = dial->purpose == DIAL_DIRECT;
+	if (!link->direct && overlay_judge(node, link) != 0) {
 		link_close(link, GOODBYE_SURPLUS);
 		return;
 	}
-	component_compare(node, link, true);
+	component_compare(node, link, !link->direct);
 	wire_put_accept(&link->control);
 	node_dispatch_up(node, link);
 }

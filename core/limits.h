@@ -92,6 +92,16 @@
 // One direction of a direct stream.
 #define STREAM_WINDOW (256 * KIB)
 
+// Pipes. What a peer may leave unread of one, and the kernel's own promise for a FIFO: writes of up
+// to PIPE_ATOMIC bytes are not mixed with others.
+#define PIPE_WINDOW (256 * KIB)
+#define PIPE_ATOMIC 4096
+#define PIPES_MAX   64 // of one peer, in one direction
+// What the end of a generation costs, so that empty ones are not free.
+#define PIPE_END_CHARGE 512
+// Generations of peers that are not linked, kept until somebody reads them: in all.
+#define PIPES_KEPT (64 * MIB)
+
 // Frames. The payload of a data frame is a chunk: small enough that a ping behind it is not late.
 #define CHUNK_BYTES (16 * KIB)
 #define FRAME_MAX   (20 * KIB)
@@ -153,6 +163,15 @@
 #define SPLIT_CONFIRM	     (5 * SECOND)  // between two mismatches that make a netsplit
 #define SPLIT_FORGET	     (60 * SECOND) // without evidence either way
 #define MEETING_PATIENCE     (10 * SECOND) // of a node that has only begun, with another component
+
+// Direct links: no peers that count, and no broadcast.
+#define DIRECT_MAX  64		  // that others have dialled
+#define DIRECT_IDLE (60 * SECOND) // in use by neither end for so long, one ends
+// A peer that cannot be dialled and is asked to dial has this long; and it does so this often.
+#define CALL_TIMEOUT  (3 * SECOND)
+#define CALL_INTERVAL (500 * MILLISECOND)
+#define CALL_BURST    16
+#define PROMOTE_PAUSE (2 * SECOND) // between two wishes to make a link one that counts
 
 // Discovery on the local network. A private network may use any group of 239.255.0.0/16 as long as
 // routers keep to its scope (RFC 2365), and ff12:: is of one link and given to nobody for good

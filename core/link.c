@@ -43,7 +43,10 @@ void link_free(struct link *link)
 	assert(link->state == LINK_STATE_DEAD);
 	if (link->output_queued)
 		DL_DELETE2(node->output, link, output_prev, output_next);
-	DL_DELETE(node->links, link);
+	if (link->apart)
+		DL_DELETE(node->directs, link);
+	else
+		DL_DELETE(node->links, link);
 	node->link_count--;
 	lane_free_all(link);
 	channel_fini(&link->channel);
@@ -53,6 +56,16 @@ void link_free(struct link *link)
 	if (link->stream)
 		stream_unref(link->stream);
 	free(link);
+}
+
+struct link *link_first(const struct node *node)
+{
+	return node->links ? node->links : node->directs;
+}
+
+struct link *link_after(const struct link *link)
+{
+	return link->next || link->apart ? link->next : link->node->directs;
 }
 
 void link_touch(struct link *link)
@@ -261,13 +274,19 @@ static bool stream_frame(struct link *link)
 	return true;
 }
 
-// Stream and broadcast take turns, frame by frame, so that neither starves.
+// Stream, pipes and broadcast take turns, frame by frame, so that none starves.
 static bool data_frame(struct link *link)
 {
-	link->stream_turn = !link->stream_turn;
-	if (link->stream_turn)
-		return stream_frame(link) || lane_output(link);
-	return lane_output(link) || stream_frame(link);
+	static bool (*const kinds[])(
+		struct link * link) = { stream_frame, pipes_output, lane_output };
+	static const uint8_t count = sizeof kinds / sizeof *kinds;
+
+	for (uint8_t i = 0; i < count; i++) {
+		link->turn = (link->turn + 1) % count;
+		if (kinds[link->turn](link))
+			return true;
+	}
+	return false;
 }
 
 static void fill(struct link *link)
@@ -275,6 +294,7 @@ static void fill(struct link *link)
 	if (link_up(link)) {
 		lane_answer(link);
 		lane_credit(link);
+		pipes_credit(link);
 		uint64_t grant = stream_grant(link->stream);
 		if (grant)
 			wire_put_stream_credit(&link->control, 0, grant);
@@ -393,7 +413,8 @@ void link_pardon(struct link *link, uint64_t late)
 bool link_in_use(const struct link *link)
 {
 	const struct stream *s = link->stream;
-	return s && (s->handles > 0 || stream_unread(s) > 0 || stream_unacknowledged(s) > 0);
+	return s && (s->handles > 0 || stream_unread(s) > 0 || stream_unacknowledged(s) > 0 ||
+			    pipes_in_use(link));
 }
 
 struct contact link_contact(const struct link *link)

@@ -20,6 +20,7 @@
 
 struct dial;
 struct lane;
+struct pipe_peer;
 
 enum link_state {
 	LINK_STATE_DIALLING,
@@ -62,6 +63,13 @@ struct link {
 	uint8_t permit[DIGEST_BYTES];
 	struct contact offer;
 	uint16_t peers, room;
+	bool direct;		    // carries streams and pipes alone, and counts for nothing
+	bool apart;		    // in node->directs
+	bool parting;		    // has been demoted here, and not yet there
+	bool promoting;		    // the peer has been asked
+	bool idle_told, idle_heard; // that nobody uses it, to the peer and by it
+	uint64_t idle_since;	    // 0: it is in use
+	uint64_t promote_next;
 	struct component_mark component;
 	uint64_t component_heard; // when that beacon was, by our clock
 	bool bridge;		  // its ends were of different components when it was made
@@ -84,7 +92,8 @@ struct link {
 	uint64_t rewiring_until; // somebody was asked to take our place on it
 
 	struct stream *stream;
-	bool stream_turn; // the stream's turn, or the lanes'
+	struct pipe_peer *pipes; // borrowed; NULL: there are none
+	uint8_t turn;		 // the stream's, the pipes', or the lanes'
 
 	struct lane **lanes; // [lane_count] by the source's slot
 	uint32_t lane_count;
@@ -117,7 +126,7 @@ static inline bool link_up(const struct link *link)
 // Does it count towards max?
 static inline bool link_counts(const struct link *link)
 {
-	return link->state == LINK_STATE_UP || link->state == LINK_STATE_WAITING;
+	return !link->direct && (link->state == LINK_STATE_UP || link->state == LINK_STATE_WAITING);
 }
 
 // There may be something to send.
@@ -143,6 +152,10 @@ void link_foreign(struct link *link);
 void link_forgive(struct link *link);
 // Some of its silence may have been ours: so much is not counted.
 void link_pardon(struct link *link, uint64_t late);
+// All links of the node, first those that count or may come to.
+struct link *link_first(const struct node *node);
+struct link *link_after(const struct link *link);
+#define LINK_FOREACH(node, l) for ((l) = link_first(node); (l); (l) = link_after(l))
 // Local use, or bytes on the way: not to be given up for the sake of order.
 bool link_in_use(const struct link *link);
 struct contact link_contact(const struct link *link);

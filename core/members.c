@@ -49,6 +49,7 @@ void members_heard(struct node *node, const struct id *id, const struct announce
 		if (!member)
 			return;
 		member->id = *id;
+		member->serial = ++node->last_serial;
 		member->since = node->now;
 		HASH_ADD(hh, m->table, id, sizeof member->id, member);
 		if (!member->hh.tbl) {
@@ -117,7 +118,7 @@ void members_recover(struct node *node)
 			node, node->disconnected > noticed ? node->disconnected - noticed : 1);
 }
 
-static uint64_t wall_of(const struct node *node, uint64_t time)
+uint64_t node_wall_of(const struct node *node, uint64_t time)
 {
 	uint64_t ago = node->now - time;
 	return node->wall > ago ? node->wall - ago : 0;
@@ -126,9 +127,9 @@ static uint64_t wall_of(const struct node *node, uint64_t time)
 static bool is_linked(const struct node *node, const struct id *id)
 {
 	const struct link *link;
-	DL_FOREACH (node->links, link)
-		if (link_up(link) && id_equal(&link->id, id))
-			return true;
+	LINK_FOREACH(node, link)
+	if (link_up(link) && id_equal(&link->id, id))
+		return true;
 	return false;
 }
 
@@ -138,7 +139,7 @@ int node_each_member(const struct node *node,
 	const struct node_config *config = &node->config;
 	struct member_info info = { .id = node->id,
 		.address = config->address,
-		.since_wall = wall_of(node, node->started) };
+		.since_wall = node_wall_of(node, node->started) };
 	const struct member *member, *next;
 
 	memcpy(info.name, config->name, sizeof info.name);
@@ -148,7 +149,7 @@ int node_each_member(const struct node *node,
 			break;
 		info = (struct member_info){ .id = member->id,
 			.address = member->address,
-			.since_wall = wall_of(node, member->since),
+			.since_wall = node_wall_of(node, member->since),
 			.state = is_linked(node, &member->id) ? MEMBER_PEER : MEMBER_OTHER };
 		memcpy(info.name, member->name, sizeof info.name);
 		r = each(context, &info);

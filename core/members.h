@@ -14,6 +14,7 @@ struct node;
 struct member {
 	UT_hash_handle hh;
 	struct id id;
+	uint32_t serial; // from the node's links' numbers, never used again
 	char name[NAME_MAX_LENGTH + 1];
 	struct address address;
 	uint64_t since;	  // first heard

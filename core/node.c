@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -55,7 +56,8 @@ void node_reap(struct node *node)
 
 	while (node->dead_links) {
 		node->dead_links = false;
-		DL_FOREACH_SAFE (node->links, link, next) {
+		for (link = link_first(node); link; link = next) {
+			next = link_after(link);
 			if (link->state != LINK_STATE_DEAD)
 				continue;
 			if (link->socket)
@@ -77,9 +79,11 @@ void node_free(struct node *node)
 	publisher_end(node);
 	while (node->dials)
 		dial_cancel(node, node->dials);
-	DL_FOREACH (node->links, link)
-		link_kill(link, GOODBYE_SHUTDOWN);
+	LINK_FOREACH(node, link)
+	link_kill(link, GOODBYE_SHUTDOWN);
 	node_reap(node);
+	reach_fini(node);
+	pipes_fini(node);
 	LL_FOREACH_SAFE (node->connects, c, next)
 		free(c);
 	broadcast_fini(node);
@@ -97,9 +101,11 @@ void node_free(struct node *node)
 static void take_leave(struct node *node)
 {
 	struct link *link;
-	DL_FOREACH (node->links, link) {
-		bool busy = link_up(link) && (link->ready || buffer_length(&link->wire) ||
-						     buffer_length(&link->stream->out));
+	LINK_FOREACH(node, link)
+	{
+		bool busy = link_up(link) &&
+			    (link->ready || buffer_length(&link->wire) ||
+				    buffer_length(&link->stream->out) || pipes_unsent(link));
 		if (!busy || node->now >= node->stop_deadline)
 			link_close(link, GOODBYE_SHUTDOWN);
 	}
@@ -124,7 +130,7 @@ void node_stop(struct node *node)
 
 bool node_stopped(const struct node *node)
 {
-	return node->stopping && !node->links;
+	return node->stopping && !node->links && !node->directs;
 }
 
 static void start(struct node *node)
@@ -151,18 +157,19 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	else if (now - before <= CLOCK_JUMP && now < node->due)
 		return;
 	else if (now - before > CLOCK_JUMP)
-		DL_FOREACH (node->links, link)
-			link_forgive(link);
+		LINK_FOREACH(node, link)
+	link_forgive(link);
 	else if (node->due && now - node->due >= LOOP_LATE && !MUTANT(hasty))
-		DL_FOREACH (node->links, link)
-			link_pardon(link, now - node->due);
-	DL_FOREACH (node->links, link)
-		link_tick(link);
+		LINK_FOREACH(node, link) link_pardon(link, now - node->due);
+	LINK_FOREACH(node, link)
+	link_tick(link);
 	if (node->clashing || node->clash_hinted)
 		clash_settle(node);
 	node_say_strangers(node);
 	if (node->stopping)
 		take_leave(node);
+	direct_tick(node);
+	reach_tick(node);
 	overlay_tick(node);
 	component_tick(node);
 	members_tick(node);
@@ -197,14 +204,17 @@ static uint64_t next_due(const struct node *node)
 	due = lower(due, node->plumtree.next);
 	due = lower(due, lower(node->members.renew, node->members.sweep));
 	due = lower(due, node->announce.sweep);
+	due = lower(due, reach_deadline(node));
+	if (node->directs)
+		due = lower(due, node->direct_next);
 	if (node->clashing || node->clash_hinted)
 		return node->now;
 	if (node->strangers_unsaid)
 		due = lower(due, node->strangers_next);
 	if (node->stopping && node->now < node->stop_deadline)
 		due = lower(due, node->stop_deadline);
-	DL_FOREACH (node->links, link)
-		due = lower(due, link_deadline(node, link));
+	LINK_FOREACH(node, link)
+	due = lower(due, link_deadline(node, link));
 	return due;
 }
 
@@ -307,24 +317,67 @@ void node_add_seed(struct node *node, const char *host, uint16_t port)
 struct link *node_link_by_id(struct node *node, const struct id *id)
 {
 	struct link *link;
-	DL_FOREACH (node->links, link)
-		if (link_up(link) && id_equal(&link->id, id))
-			return link;
+	LINK_FOREACH(node, link)
+	if (link_up(link) && id_equal(&link->id, id))
+		return link;
 	return NULL;
 }
 
 struct link *node_link_by_serial(struct node *node, uint32_t serial)
 {
 	struct link *link;
-	DL_FOREACH (node->links, link)
-		if (link->serial == serial)
-			return link;
+	LINK_FOREACH(node, link)
+	if (link->serial == serial)
+		return link;
 	return NULL;
 }
 
 static void stream_writable(void *context)
 {
 	link_touch(context);
+}
+
+// With how many peers it is now, and what the link is for if it is not one of them.
+static void report_link(
+	struct node *node, const struct link *link, const char *name, const char *how)
+{
+	NODE_EVENT(node, name, "id=%s name=%s addr=%s %s peers=%zu%s", id_format(&link->id).text,
+		link->name[0] ? event_escape(link->name).text : "-",
+		address_format(&link->address).text, how, node->up_count,
+		link->direct ? " kind=direct" : "");
+	node->peers_changed = true;
+}
+
+void node_link_joins(struct node *node, struct link *link)
+{
+	node->peers_changed = true;
+	if (node->up_count == 1)
+		members_recover(node);
+	members_linked(node, link);
+	announce_beacon_to(node, link); // says which links are eager, before it matters
+	broadcast_link_up(node, link);
+	if (node->members.doubted || node->up_count == 1)
+		members_announce(node);
+	announce_link_up(node, link);
+	overlay_link_up(node, link);
+}
+
+void node_link_counts(struct node *node, const struct link *link)
+{
+	if (++node->up_count > 1)
+		return;
+	node->connected = node->now;
+	NODE_EVENT(node, "connect", "id=%s addr=%s", id_format(&link->id).text,
+		address_format(&link->address).text);
+}
+
+static void say_disconnected(struct node *node, const struct link *link)
+{
+	if (node->up_count > 0)
+		return;
+	node->disconnected = node->now;
+	NODE_EVENT(node, "disconnect", "id=%s addr=%s", id_format(&link->id).text,
+		address_format(&link->address).text);
 }
 
 void node_dispatch_up(struct node *node, struct link *link)
@@ -342,32 +395,23 @@ void node_dispatch_up(struct node *node, struct link *link)
 	link->since = node->now;
 	link->since_wall = node->wall;
 	link->ping_next = node->now; // the first one measures
-	if (++node->up_count == 1) {
-		node->connected = node->now;
-		NODE_EVENT(node, "connect", "id=%s addr=%s", id_format(&link->id).text,
-			address_format(&link->address).text);
-	}
-	NODE_EVENT(node, "add", "id=%s name=%s addr=%s dir=%s peers=%zu", id_format(&link->id).text,
-		link->name[0] ? event_escape(link->name).text : "-",
-		address_format(&link->address).text, link->outgoing ? "out" : "in", node->up_count);
-	node->peers_changed = true;
+	pipes_link_up(node, link);
+	if (!link->direct)
+		node_link_counts(node, link);
+	report_link(node, link, "add", link->outgoing ? "dir=out" : "dir=in");
 	if (node->config.names)
 		names_seen(node->config.names, link->name, &link->id);
-	if (node->up_count == 1)
-		members_recover(node);
-	members_linked(node, link);
-	announce_beacon_to(node, link); // says which links are eager, before it matters
-	broadcast_link_up(node, link);
-	if (node->members.doubted || node->up_count == 1)
-		members_announce(node);
-	announce_link_up(node, link);
-	overlay_link_up(node, link);
+	if (link->direct)
+		direct_link_up(node, link);
+	else
+		node_link_joins(node, link);
+	reach_link_up(node, &link->id);
 	link->dial = NULL;
 	if (dial)
 		dial_succeeded(node, dial);
 	struct link *left = id_is_zero(&leave) ? NULL : node_link_by_id(node, &leave);
-	if (left && !link_in_use(left))
-		link_close(left, GOODBYE_REPLACED);
+	if (left && !left->direct)
+		direct_spare(left, GOODBYE_REPLACED);
 	link_touch(link);
 	link_check(link);
 }
@@ -384,22 +428,38 @@ static void report_stream(struct node *node, const struct link *link)
 		id_format(&link->id).text, written, unread);
 }
 
-void node_dispatch_down(struct node *node, struct link *link, enum goodbye reason)
+void node_link_parts(struct node *node, struct link *link)
 {
 	node->up_count--;
+	broadcast_link_down(node, link);
+	lane_free_all(link);
+	link->ready = link->due = link->pulled = link->untold = NULL;
+	link->exchanged = link->pruned = link->pruned_by = false;
+	link->tell_at = link->beacon_at = 0;
+	link->claims_unserved = link->listed = 0;
+	node->overlay.next = 0;
+	node->peers_changed = true;
+	say_disconnected(node, link);
+}
+
+void node_dispatch_down(struct node *node, struct link *link, enum goodbye reason)
+{
+	char why[64];
+
 	report_stream(node, link);
 	stream_end(link->stream);
-	NODE_EVENT(node, "remove", "id=%s name=%s addr=%s reason=%s peers=%zu",
-		id_format(&link->id).text, link->name[0] ? event_escape(link->name).text : "-",
-		address_format(&link->address).text, goodbye_name(reason), node->up_count);
-	node->peers_changed = true;
-	broadcast_link_down(node, link);
+	pipes_link_down(node, link);
+	if (link->direct)
+		direct_link_down(node, link);
+	else
+		node->up_count--;
+	snprintf(why, sizeof why, "reason=%s", goodbye_name(reason));
+	report_link(node, link, "remove", why);
+	if (!link->direct)
+		broadcast_link_down(node, link);
 	overlay_link_down(node, link, reason);
-	if (node->up_count > 0)
-		return;
-	node->disconnected = node->now;
-	NODE_EVENT(node, "disconnect", "id=%s addr=%s", id_format(&link->id).text,
-		address_format(&link->address).text);
+	if (!link->direct)
+		say_disconnected(node, link);
 }
 
 unsigned node_take_changes(struct node *node)
@@ -503,48 +563,14 @@ uint64_t node_component_beacons(const struct node *node)
 	return node->component.number;
 }
 
+size_t node_direct_count(const struct node *node)
+{
+	return node->direct_count;
+}
+
 size_t node_peer_count(const struct node *node)
 {
 	return node->up_count;
-}
-
-static void describe(const struct link *link, struct peer *peer)
-{
-	*peer = (struct peer){
-		.serial = link->serial,
-		.id = link->id,
-		.address = link->address,
-		.remote = link->remote,
-		.outgoing = link->outgoing,
-		.since = link->since,
-		.since_wall = link->since_wall,
-		.rtt = link->rtt,
-		.bytes_in = link->channel.bytes_in,
-		.bytes_out = link->channel.bytes_out,
-		.queued = buffer_length(&link->wire) + buffer_length(&link->control) +
-			  buffer_length(&link->stream->out),
-		.stream_credit = link->stream->out_granted - link->stream->out_sent,
-		.stream = link->stream,
-	};
-	memcpy(peer->name, link->name, sizeof peer->name);
-}
-
-bool node_next_peer(const struct node *node, uint32_t after, struct peer *peer)
-{
-	// Links are listed in the order of their serial numbers.
-	const struct link *link;
-	DL_FOREACH (node->links, link) {
-		if (link_up(link) && link->serial > after) {
-			describe(link, peer);
-			return true;
-		}
-	}
-	return false;
-}
-
-bool node_find_peer(const struct node *node, uint32_t serial, struct peer *peer)
-{
-	return serial > 0 && node_next_peer(node, serial - 1, peer) && peer->serial == serial;
 }
 
 int node_drop(struct node *node, const struct id *id)

@@ -20,6 +20,7 @@
 #include "core/keyring.h"
 #include "core/log.h"
 #include "core/names.h"
+#include "core/pipe.h"
 #include "core/stream.h"
 
 struct link;
@@ -61,33 +62,36 @@ struct node_driver {
 };
 
 // Counters of everything that was refused, skipped or lost; shown in `status` by these names.
-#define NODE_COUNTERS(X)                                                         \
-	X(messages_published) /* by writers here */                              \
-	X(messages_received)  /* first copies of others' messages */             \
-	X(batches_duplicate)  /* copies beyond the first */                      \
-	X(batches_foreign)    /* signed for another network */                   \
-	X(messages_lost)      /* own, trimmed before any peer took them */       \
-	X(messages_missed)    /* others', in gaps */                             \
-	X(messages_overrun)   /* skipped by readers here that were too slow */   \
-	X(bytes_discarded)    /* cut from messages by packet-mode reads */       \
-	X(stream_bytes_lost)  /* on streams whose peer went */                   \
-	X(frames_malformed)                                                      \
-	X(frames_unknown)                                                        \
-	X(signatures_bad)                                                        \
-	X(links_refused)                                                         \
-	X(links_timed_out)                                                       \
-	X(links_slow)                                                            \
-	X(accepts_refused) /* above the bound on links */                        \
-	X(accepts_failed)  /* no descriptor for a connection */                  \
-	X(dials_failed)                                                          \
-	X(announcements_dropped) /* from unknown, stale or too many origins */   \
-	X(sources_refused)	 /* above the bound on sources */                \
-	X(claims_dropped)	 /* above the bound on what may be on its way */ \
-	X(claims_unserved)	 /* what a peer said it had and did not send */  \
-	X(hails_sent)                                                            \
-	X(hails_heard)                                                           \
-	X(hails_foreign) /* of other networks */                                 \
-	X(hails_refused) /* damaged, or forged */                                \
+#define NODE_COUNTERS(X)                                                           \
+	X(messages_published) /* by writers here */                                \
+	X(messages_received)  /* first copies of others' messages */               \
+	X(batches_duplicate)  /* copies beyond the first */                        \
+	X(batches_foreign)    /* signed for another network */                     \
+	X(messages_lost)      /* own, trimmed before any peer took them */         \
+	X(messages_missed)    /* others', in gaps */                               \
+	X(messages_overrun)   /* skipped by readers here that were too slow */     \
+	X(bytes_discarded)    /* cut from messages by packet-mode reads */         \
+	X(stream_bytes_lost)  /* on streams whose peer went */                     \
+	X(pipe_bytes_lost)    /* on pipes whose peer went, or that were removed */ \
+	X(pipes_refused)      /* by who was to receive them */                     \
+	X(frames_malformed)                                                        \
+	X(frames_unknown)                                                          \
+	X(signatures_bad)                                                          \
+	X(links_refused)                                                           \
+	X(links_timed_out)                                                         \
+	X(links_slow)                                                              \
+	X(accepts_refused) /* above the bound on links */                          \
+	X(accepts_failed)  /* no descriptor for a connection */                    \
+	X(dials_failed)                                                            \
+	X(announcements_dropped) /* from unknown, stale or too many origins */     \
+	X(sources_refused)	 /* above the bound on sources */                  \
+	X(claims_dropped)	 /* above the bound on what may be on its way */   \
+	X(calls_dropped)	 /* to dial somebody, more than are followed */    \
+	X(claims_unserved)	 /* what a peer said it had and did not send */    \
+	X(hails_sent)                                                              \
+	X(hails_heard)                                                             \
+	X(hails_foreign) /* of other networks */                                   \
+	X(hails_refused) /* damaged, or forged */                                  \
 	X(hails_dropped) /* copies, and more than are listened to */
 
 struct node_counters {
@@ -204,6 +208,8 @@ int node_each_member(const struct node *node,
 struct peer {
 	uint32_t serial;
 	struct id id;
+	bool linked;			// else a member that is not, and nothing is known of a link
+	bool direct;			// for streams and pipes alone
 	char name[NAME_MAX_LENGTH + 1]; // empty: none
 	struct address address;		// where it listens; family 0: it does not say
 	struct address remote;		// the other end of the connection
@@ -214,12 +220,32 @@ struct peer {
 	uint64_t bytes_in, bytes_out;
 	uint64_t queued;	// bytes waiting to be sent
 	uint64_t stream_credit; // bytes that may be written to the stream's peer now
-	struct stream *stream;	// borrowed
+	struct stream *stream;	// borrowed; NULL: not linked
 };
 size_t node_peer_count(const struct node *node);
+size_t node_direct_count(const struct node *node);
 // The peer with the lowest serial above `after` (0: the first). False: no more.
 bool node_next_peer(const struct node *node, uint32_t after, struct peer *peer);
+// One of these, or somebody who is known and not linked: files may be opened of both.
 bool node_find_peer(const struct node *node, uint32_t serial, struct peer *peer);
+bool node_find_peer_id(const struct node *node, const struct id *id, struct peer *peer);
+// Calls back for everybody of whom files may be opened, those linked first, until that gives
+// something other than 0, and returns it.
+int node_each_known(const struct node *node, int (*each)(void *context, const struct peer *peer),
+	void *context);
+
+// Pipes, see core/pipe. They are found by their numbers, which are never used again.
+//
+// 0; -EINVAL no name, -EEXIST, -EUSERS, -ENOMEM.
+int node_pipe_make(struct node *node, const struct id *id, const char *name);
+// It is gone when nobody has it open any more. 0; -ENOENT.
+int node_pipe_remove(struct node *node, const struct id *id, const char *name);
+// To whom it leads, and whether there is a link.
+const struct id *node_pipe_owner(const struct pipe *pipe);
+bool node_pipe_linked(const struct pipe *pipe);
+struct pipe *node_find_pipe(const struct node *node, uint32_t serial);
+// The pipe after one (NULL: the first) in the listing of a peer.
+struct pipe *node_next_pipe(const struct node *node, const struct id *id, const struct pipe *after);
 
 // Commands of `ctl`.
 //
@@ -227,6 +253,10 @@ bool node_find_peer(const struct node *node, uint32_t serial, struct peer *peer)
 // this node itself, -EINVAL not an address this node may dial, -EUSERS, -ENOENT unknown id).
 int64_t node_connect(struct node *node, const char *host, uint16_t port);
 int64_t node_connect_id(struct node *node, const struct id *id);
+// For streams and pipes: 0 when there is a link, a token for node_connect_result(), or -errno
+// (-ENOENT not known, -EACCES not permitted, -ECANCELED, -ENOMEM). Whom this node cannot dial is
+// asked to dial it. Who does not wait gets -EAGAIN, and the link, perhaps, later.
+int64_t node_reach(struct node *node, const struct id *id, bool wait);
 // -EINPROGRESS, or the outcome, and the token is spent: 0, -ECONNREFUSED, -ETIMEDOUT,
 // -EHOSTUNREACH, -EACCES, -EEXIST, -EUSERS, -ENOENT (no such host), -ECANCELED.
 int node_connect_result(struct node *node, int64_t token);

@@ -7,13 +7,16 @@
 #include "core/broadcast.h"
 #include "core/component.h"
 #include "core/dial.h"
+#include "core/direct.h"
 #include "core/lan.h"
 #include "core/members.h"
 #include "core/node.h"
 #include "core/overlay.h"
+#include "core/pipes.h"
 #include "core/plumtree.h"
 #include "core/publisher.h"
 #include "core/random.h"
+#include "core/reach.h"
 #include "core/repair.h"
 #include "core/view.h"
 
@@ -21,6 +24,7 @@
 struct connect {
 	struct connect *prev, *next;
 	int64_t token;
+	struct id id; // of node_reach(), else zero
 	int result;
 };
 
@@ -36,9 +40,12 @@ struct node {
 	struct node_counters counters;
 	struct log log;
 
-	struct link *links;
-	size_t link_count;
-	size_t up_count;
+	struct link *links; // that count, or are being made
+	struct link *directs;
+	size_t link_count; // of both
+	size_t up_count;   // that count
+	size_t direct_count;
+	uint64_t direct_next;  // when these have to be looked at
 	uint64_t connected;    // when the first link came up after there was none
 	uint64_t disconnected; // when the last link was gone; 0: never
 	uint32_t last_serial;
@@ -59,6 +66,9 @@ struct node {
 	uint64_t last_tag;
 	struct connect *connects;
 	int64_t last_token;
+	struct reach *reaches;
+	struct allowance calls; // of others, to be dialled
+	struct pipes pipes;
 
 	struct view view;
 	struct overlay overlay;
@@ -91,7 +101,20 @@ void node_dispatch_down(struct node *node, struct link *link, enum goodbye reaso
 // One frame of a link (core/frames); 0 or -EPROTO.
 int node_frame(
 	struct node *node, struct link *link, uint8_t type, const uint8_t *payload, size_t n);
+// The wall clock of that time.
+uint64_t node_wall_of(const struct node *node, uint64_t time);
+// One more peer.
+void node_link_counts(struct node *node, const struct link *link);
+// Carries broadcast, announcements and order from here on.
+void node_link_joins(struct node *node, struct link *link);
+// And does not any more, though it is up.
+void node_link_parts(struct node *node, struct link *link);
 void node_connect_done(struct node *node, int64_t token, int result);
+// A token for one who waits to reach somebody (zero: for a dial with that token); -ENOMEM.
+int64_t node_connect_wait(struct node *node, const struct id *id);
+// Of all who wait to reach somebody.
+void node_connects_done(struct node *node, const struct id *id, int result);
+bool node_connects_wait(const struct node *node, const struct id *id);
 bool node_may_dial(const struct address *a);
 bool node_is_own(const struct node *node, const struct address *a);
 // Somebody else has our key, and this incarnation: what was signed or shown with it proves it.

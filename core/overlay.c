@@ -34,21 +34,29 @@ uint16_t overlay_room(const struct node *node)
 	return (uint16_t)(count < max ? max - count : 0);
 }
 
-// A link that could be given to somebody else: to a node that can be dialled, in nobody's use.
-static struct link *spare(struct node *node, const struct link *except, const struct id *other)
+static struct link *spare_of(
+	struct node *node, const struct link *except, const struct id *other, bool in_use)
 {
 	struct link *link, *best = NULL;
 	uint64_t candidates = 0;
 
 	DL_FOREACH (node->links, link) {
 		if (!link_up(link) || link == except || link->address.family == 0 ||
-			link->rewiring_until > node->now || link_in_use(link) ||
+			link->rewiring_until > node->now || link_in_use(link) != in_use ||
 			(other && id_equal(other, &link->id)))
 			continue;
 		if (random_below(&node->random, ++candidates) == 0)
 			best = link;
 	}
 	return best;
+}
+
+// A link that could be given to somebody else: to a node that can be dialled, and in nobody's use
+// if there is one; what is in use lives on as a direct link.
+static struct link *spare(struct node *node, const struct link *except, const struct id *other)
+{
+	struct link *link = spare_of(node, except, other, false);
+	return link || !direct_has_room(node) ? link : spare_of(node, except, other, true);
 }
 
 // The link whose place the dialler takes, with the leave of its other end; NULL: none.
@@ -58,7 +66,8 @@ static struct link *place_taken(struct node *node, const struct link *link)
 	if (link->outgoing || link->intent != INTENT_REPLACE)
 		return NULL;
 	struct link *replaced = node_link_by_id(node, &link->replaced);
-	if (!replaced || replaced == link || link_in_use(replaced) ||
+	if (!replaced || replaced == link || replaced->direct ||
+		(link_in_use(replaced) && !direct_has_room(node)) ||
 		link_permit(replaced, permit) < 0 ||
 		CRYPTO_memcmp(permit, link->permit, sizeof permit) != 0)
 		return NULL;
@@ -199,7 +208,7 @@ void overlay_link_up(struct node *node, struct link *link)
 
 	struct link *replaced = place_taken(node, link);
 	if (replaced)
-		link_close(replaced, GOODBYE_REPLACED);
+		direct_spare(replaced, GOODBYE_REPLACED);
 	if (max && overlay_count(node) > max) {
 		link->extra_until = node->now + REWIRE_TIMEOUT;
 		if (!link->outgoing)
@@ -243,9 +252,9 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 	if (!allowance_take(&from->rewires, node->now, MERGE_INTERVAL, DIALS_MAX))
 		return;
 	if (!f->leave && overlay_room(node) == 0 && node->up_count > node->config.min_peers &&
-		!link_in_use(from)) {
+		(!link_in_use(from) || direct_has_room(node))) {
 		// Asked too late: there are enough by now, and one less over there does it, too.
-		link_close(from, GOODBYE_SURPLUS);
+		direct_spare(from, GOODBYE_SURPLUS);
 		return;
 	}
 	if (running >= DIALS_MAX || node->stopping || !node_may_dial(&f->target.address) ||
@@ -273,8 +282,9 @@ void overlay_hold(struct node *node, const struct link *link)
 static bool connected(struct node *node, const struct view_entry *e)
 {
 	struct link *link;
-	DL_FOREACH (node->links, link) {
-		if (!link_counts(link))
+	LINK_FOREACH(node, link)
+	{
+		if (!link_counts(link) && !link->direct)
 			continue;
 		if ((!id_is_zero(&e->id) && id_equal(&e->id, &link->id)) ||
 			(e->address.family && (address_equal(&e->address, &link->address) ||
@@ -313,6 +323,7 @@ static void gather(struct node *node)
 	DL_FOREACH (node->dials, dial)
 		running += dial->purpose == DIAL_JOIN || dial->purpose == DIAL_REWIRE;
 	// A node that is full gives two links at a time.
+	running += direct_promote(node, min - count);
 	size_t limit = count == 0 ? DIALS_MAX_ALONE : (min - count + 1) / 2;
 	if (count > 0 && limit > DIALS_MAX)
 		limit = DIALS_MAX;
@@ -343,12 +354,13 @@ static void shed(struct node *node)
 		// Two components have become one by it, perhaps by nothing else.
 		if (victim && victim->bridge)
 			victim = spare(node, link, &victim->id);
-		if (!victim && link_in_use(link)) {
+		victim = victim ? victim : link;
+		if (link_in_use(victim) && !direct_has_room(node)) {
 			// Order is not worth a user's stream; later, perhaps.
 			link->extra_until = node->now + REWIRE_TIMEOUT;
 			continue;
 		}
-		link_close(victim ? victim : link, GOODBYE_SURPLUS);
+		direct_spare(victim, GOODBYE_SURPLUS);
 		return; // the list has changed; the next call sees to the rest
 	}
 }
@@ -447,11 +459,15 @@ static uint64_t next_due(const struct node *node)
 	DL_FOREACH (node->links, link)
 		if (link_up(link) && link->extra_until && link->extra_until < due)
 			due = link->extra_until;
-	if (overlay_count(node) < node->config.min_peers)
-		VIEW_FOREACH (&node->view, e)
-			if (!e->dialling && !e->self && e->next_try > node->now &&
-				e->next_try < due)
-				due = e->next_try;
+	if (overlay_count(node) >= node->config.min_peers)
+		return due;
+	DL_FOREACH (node->directs, link)
+		if (link_up(link) && !link->promoting && link->promote_next > node->now &&
+			link->promote_next < due)
+			due = link->promote_next;
+	VIEW_FOREACH (&node->view, e)
+		if (!e->dialling && !e->self && e->next_try > node->now && e->next_try < due)
+			due = e->next_try;
 	return due;
 }
 

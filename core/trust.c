@@ -13,9 +13,9 @@ static void enforce_access(struct node *node)
 	struct link *link;
 
 	broadcast_enforce_access(node);
-	DL_FOREACH (node->links, link)
-		if (link->proven && !access_permits(node->config.access, &link->id))
-			link_close(link, GOODBYE_DENIED);
+	LINK_FOREACH(node, link)
+	if (link->proven && !access_permits(node->config.access, &link->id))
+		link_close(link, GOODBYE_DENIED);
 	node_reap(node);
 }
 

@@ -196,7 +196,7 @@ int wire_get_hello(const uint8_t *p, size_t n, struct frame_hello *f)
 		f->addresses[i] = get_address(&r);
 	// What a newer minor feature appends is skipped.
 	if (r.bad || f->version_min > f->version_max || f->intent < INTENT_JOIN ||
-		f->intent > INTENT_FILL)
+		f->intent > INTENT_DIRECT)
 		return -EPROTO;
 	return 0;
 }
@@ -318,6 +318,60 @@ int wire_get_tree(const uint8_t *p, size_t n, bool *eager)
 	return get_end(&r);
 }
 
+int wire_get_demote(const uint8_t *p, size_t n, uint8_t *reason)
+{
+	struct reader r = { p, n, false };
+	*reason = (uint8_t)get_number(&r, 1);
+	return get_end(&r);
+}
+
+int wire_get_promote(const uint8_t *p, size_t n, enum promote *what)
+{
+	struct reader r = { p, n, false };
+	uint64_t value = get_number(&r, 1);
+	*what = (enum promote)value;
+	return value > PROMOTE_NO ? -EPROTO : get_end(&r);
+}
+
+int wire_get_idle(const uint8_t *p, size_t n, bool *idle)
+{
+	struct reader r = { p, n, false };
+	*idle = get_flag(&r);
+	return get_end(&r);
+}
+
+// One of a pipe: 0 is the direct stream's.
+static uint16_t get_channel(struct reader *r)
+{
+	uint16_t channel = (uint16_t)get_number(r, 2);
+	if (channel == 0 || channel > PIPES_MAX)
+		r->bad = true;
+	return channel;
+}
+
+int wire_get_pipe(const uint8_t *p, size_t n, struct frame_pipe *f)
+{
+	struct reader r = { p, n, false };
+	f->channel = get_channel(&r);
+	get_name(&r, f->name);
+	return f->name[0] ? get_end(&r) : -EPROTO;
+}
+
+int wire_get_channel(const uint8_t *p, size_t n, uint16_t *channel)
+{
+	struct reader r = { p, n, false };
+	*channel = get_channel(&r);
+	return get_end(&r);
+}
+
+int wire_get_pipe_close(const uint8_t *p, size_t n, struct frame_pipe_close *f)
+{
+	struct reader r = { p, n, false };
+	f->channel = get_channel(&r);
+	f->reason = (uint8_t)get_number(&r, 1);
+	return f->reason == 0 ? -EPROTO : get_end(&r);
+}
+
 int wire_get_pull(const uint8_t *p, size_t n, struct frame_position *f)
 {
 	struct reader r = { p, n, false };
@@ -394,7 +448,8 @@ int wire_get_stream(const uint8_t *p, size_t n, struct frame_stream *f)
 	f->channel = (uint16_t)get_number(&r, 2);
 	f->bytes = (uint32_t)r.left;
 	f->data = get_bytes(&r, r.left);
-	return f->bytes == 0 || f->bytes > CHUNK_BYTES ? -EPROTO : get_end(&r);
+	return f->channel > PIPES_MAX || f->bytes == 0 || f->bytes > CHUNK_BYTES ? -EPROTO
+										 : get_end(&r);
 }
 
 int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credit *f)
@@ -402,7 +457,7 @@ int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credi
 	struct reader r = { p, n, false };
 	f->channel = (uint16_t)get_number(&r, 2);
 	f->offset = get_number(&r, 8);
-	return get_end(&r);
+	return f->channel > PIPES_MAX ? -EPROTO : get_end(&r);
 }
 
 int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f)
@@ -432,6 +487,13 @@ int wire_get_beacon(const uint8_t *p, size_t n, uint64_t *number)
 	struct reader r = { p, n, false };
 	*number = get_number(&r, 8);
 	return get_end(&r);
+}
+
+int wire_get_call(const uint8_t *p, size_t n, struct contact *call)
+{
+	struct reader r = { p, n, false };
+	*call = get_contact(&r);
+	return call->address.family == 0 ? -EPROTO : get_end(&r);
 }
 
 int wire_get_id(const uint8_t *p, size_t n, struct id *id)

@@ -40,8 +40,15 @@ enum frame_type {
 	FRAME_ANNOUNCE = 16,
 	FRAME_PROOF = 17,
 	FRAME_PRUNE = 18,
+	FRAME_DEMOTE = 19,
+	FRAME_PROMOTE = 20,
+	FRAME_IDLE = 21,
 	FRAME_DIGEST = 22,
 	FRAME_TREE = 23,
+	FRAME_PIPE = 24,
+	FRAME_PIPE_END = 25,
+	FRAME_PIPE_CLOSE = 26,
+	FRAME_PIPE_FREE = 27,
 };
 
 // What a dialler wants.
@@ -50,6 +57,7 @@ enum intent {
 	INTENT_REPLACE = 2, // one that takes the place of the acceptor's link to `replaced`
 	INTENT_PROBE = 3,   // an exchange of HELLOs and no more
 	INTENT_FILL = 4,    // a link that counts if it finds room, else a probe
+	INTENT_DIRECT = 5,  // one for streams and pipes alone
 };
 
 // Why a link ends. The numbers are the wire's; names are in events (goodbye_name()).
@@ -239,7 +247,7 @@ struct frame_credit {
 };
 
 struct frame_stream {
-	uint16_t channel; // 0: the direct stream
+	uint16_t channel; // 0: the direct stream, else a pipe's
 	const uint8_t *data;
 	uint32_t bytes;
 };
@@ -249,6 +257,26 @@ struct frame_stream_credit {
 	uint64_t offset;
 };
 
+// May a direct link become one that counts?
+enum promote { PROMOTE_ASK = 0, PROMOTE_YES = 1, PROMOTE_NO = 2 };
+
+// "What comes over `channel` belongs to this pipe."
+struct frame_pipe {
+	uint16_t channel; // from 1 to PIPES_MAX
+	char name[NAME_MAX_LENGTH + 1];
+};
+
+// Why a pipe's receiver takes no more.
+enum pipe_reason {
+	PIPE_REASON_REMOVED = 1, // it was removed there
+	PIPE_REASON_MEMORY = 2,	 // there is none to keep it
+};
+
+struct frame_pipe_close {
+	uint16_t channel;
+	uint8_t reason; // enum pipe_reason
+};
+
 enum announcement {
 	ANNOUNCE_BEACON = 1,
 	ANNOUNCE_MEMBER = 2,
@@ -256,6 +284,7 @@ enum announcement {
 	ANNOUNCE_NETSPLIT = 4,
 	ANNOUNCE_HEALED = 5,
 	ANNOUNCE_GONE = 6, // a neighbour of the origin has died; itself may refute it
+	ANNOUNCE_CALL = 7, // the origin cannot dial somebody, who may dial it
 };
 
 struct frame_announce {
@@ -291,6 +320,14 @@ void wire_put_prune(struct buffer *b, const struct frame_prune *f);
 size_t wire_begin_digest(struct buffer *b, uint16_t count);
 void wire_put_digest_entry(struct buffer *b, const struct digest_entry *e);
 void wire_put_tree(struct buffer *b, bool eager);
+// 0: it is in use; else why the other end may end it.
+void wire_put_demote(struct buffer *b, uint8_t reason);
+void wire_put_promote(struct buffer *b, enum promote what);
+void wire_put_idle(struct buffer *b, bool idle);
+void wire_put_pipe(struct buffer *b, const struct frame_pipe *f);
+// PIPE_END or PIPE_FREE.
+void wire_put_channel(struct buffer *b, enum frame_type type, uint16_t channel);
+void wire_put_pipe_close(struct buffer *b, const struct frame_pipe_close *f);
 // A BATCH or ANNOUNCE of signed bytes and their signature, n in all.
 void wire_put_sealed(struct buffer *b, enum frame_type type, const uint8_t *bytes, size_t n);
 void wire_put_chunk(
@@ -305,6 +342,7 @@ void wire_put_announce(struct buffer *b, const struct frame_announce *f);
 // The payload of announcements, without a frame.
 void wire_put_member(struct buffer *b, const struct announce_member *m);
 void wire_put_beacon(struct buffer *b, uint64_t number);
+void wire_put_call(struct buffer *b, const struct contact *call);
 
 // The first frame of n bytes: its whole length and its type, 0 when more bytes are needed,
 // -EPROTO when it is empty or larger than `limit`.
@@ -324,6 +362,12 @@ int wire_get_prune(const uint8_t *p, size_t n, struct frame_prune *f);
 int wire_get_digest(const uint8_t *p, size_t n, struct frame_digest *f);
 struct digest_entry wire_digest_entry(const struct frame_digest *f, uint16_t i);
 int wire_get_tree(const uint8_t *p, size_t n, bool *eager);
+int wire_get_demote(const uint8_t *p, size_t n, uint8_t *reason);
+int wire_get_promote(const uint8_t *p, size_t n, enum promote *what);
+int wire_get_idle(const uint8_t *p, size_t n, bool *idle);
+int wire_get_pipe(const uint8_t *p, size_t n, struct frame_pipe *f);
+int wire_get_channel(const uint8_t *p, size_t n, uint16_t *channel);
+int wire_get_pipe_close(const uint8_t *p, size_t n, struct frame_pipe_close *f);
 int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f);
 uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i);
 int wire_get_chunk(const uint8_t *p, size_t n, struct frame_chunk *f);
@@ -333,6 +377,8 @@ int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credi
 int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f);
 int wire_get_member(const uint8_t *p, size_t n, struct announce_member *m);
 int wire_get_beacon(const uint8_t *p, size_t n, uint64_t *number);
+// Whom the origin calls, and where the origin can be dialled.
+int wire_get_call(const uint8_t *p, size_t n, struct contact *call);
 // An id alone, the payload of NETSPLIT, HEALED and GONE.
 int wire_get_id(const uint8_t *p, size_t n, struct id *id);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Aliases of peers. What they lead to is in peers/ for as long as the alias is listed.
+// Aliases of peers and other members. What they lead to can be found in peers/ for as long as the
+// alias is listed.
 #include "fs/alias.h"
 
 #include <errno.h>
@@ -7,12 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
-
-// All nodes that peers/ has. Whoever is to have an alias comes from here.
-static bool next_node(const struct node *node, uint32_t after, struct peer *peer)
-{
-	return node_next_peer(node, after, peer);
-}
 
 // Does it have the name to itself?
 static bool owns_name(const struct node *node, const struct peer *peer)
@@ -49,23 +44,53 @@ static void mark(struct alias *alias, const struct peer *peer)
 		id_format(&peer->id).text);
 }
 
+struct search {
+	const struct node *node;
+	enum alias_kind kind;
+	const char *text; // [n]
+	size_t n;
+	const char *mark; // what of an id follows it; NULL: nothing
+	uint32_t serial;  // found
+};
+
+// 1: found.
+static int compare(void *context, const struct peer *peer)
+{
+	struct search *search = context;
+	struct alias alias = plain(search->kind, peer);
+
+	if (strlen(alias.text) != search->n || memcmp(alias.text, search->text, search->n) != 0)
+		return 0;
+	if (search->mark ? strncmp(id_format(&peer->id).text, search->mark, ALIAS_ID) != 0
+			 : search->kind == ALIAS_NAME && !owns_name(search->node, peer))
+		return 0;
+	search->serial = peer->serial;
+	return 1;
+}
+
+// Of a name that somebody has to himself; false: nobody has.
+static bool find_holder(const struct node *node, const char *name, struct peer *peer)
+{
+	const struct names *names = node_config(node)->names;
+	const struct id *holder = names ? names_holder(names, name) : NULL;
+
+	return holder && node_find_peer_id(node, holder, peer);
+}
+
 uint32_t alias_find(const struct node *node, enum alias_kind kind, const char *text)
 {
 	const char *at = strchr(text, ALIAS_MARK);
 	size_t n = at ? (size_t)(at - text) : strlen(text);
+	struct search search = { node, kind, text, n, at ? at + 1 : NULL, 0 };
 	struct peer peer;
 
 	if (n == 0 || (at && strlen(at + 1) != ALIAS_ID))
 		return 0;
-	for (uint32_t after = 0; next_node(node, after, &peer); after = peer.serial) {
-		struct alias alias = plain(kind, &peer);
-		if (strlen(alias.text) != n || memcmp(alias.text, text, n) != 0)
-			continue;
-		if (at ? strncmp(id_format(&peer.id).text, at + 1, ALIAS_ID) == 0
-		       : kind == ALIAS_ADDRESS || owns_name(node, &peer))
-			return peer.serial;
-	}
-	return 0;
+	if (at || kind == ALIAS_ADDRESS)
+		node_each_known(node, compare, &search);
+	else if (find_holder(node, text, &peer))
+		compare(&search, &peer);
+	return search.serial;
 }
 
 // An address that has been listed.
@@ -106,23 +131,34 @@ static int take(struct taken **table, const struct address *address)
 	return 1;
 }
 
+struct listing {
+	const struct node *node;
+	enum alias_kind kind;
+	struct taken *taken;
+	int (*each)(void *context, const struct alias *alias);
+	void *context;
+};
+
+static int list(void *context, const struct peer *peer)
+{
+	struct listing *l = context;
+	struct alias alias = plain(l->kind, peer);
+
+	if (!alias.text[0])
+		return 0;
+	int first = l->kind == ALIAS_ADDRESS ? take(&l->taken, &peer->address)
+					     : owns_name(l->node, peer);
+	if (first == 0)
+		mark(&alias, peer);
+	return first < 0 ? first : l->each(l->context, &alias);
+}
+
 int alias_each(const struct node *node, enum alias_kind kind,
 	int (*each)(void *context, const struct alias *alias), void *context)
 {
-	struct taken *taken = NULL;
-	struct peer peer;
-	int r = 0;
+	struct listing l = { node, kind, NULL, each, context };
+	int r = node_each_known(node, list, &l);
 
-	for (uint32_t at = 0; r == 0 && next_node(node, at, &peer); at = peer.serial) {
-		struct alias alias = plain(kind, &peer);
-		if (!alias.text[0])
-			continue;
-		int first = kind == ALIAS_ADDRESS ? take(&taken, &peer.address)
-						  : owns_name(node, &peer);
-		if (first == 0)
-			mark(&alias, &peer);
-		r = first < 0 ? first : each(context, &alias);
-	}
-	free_taken(taken);
+	free_taken(l.taken);
 	return r;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Other names of what is in peers/: by-name/ and by-address/, directories of symbolic links.
+// Other names of everybody in the network: by-name/ and by-address/, directories of symbolic links
+// to what can be found in peers/.
 //
 // A name or an address leads to one node. Where several go by one, the others have their id added:
 // name~k3f7q2ma. A name is whose it was first (core/names), that of this node is its own; an
-// address is that of the peer that was linked first.
+// address is that of the peer that was linked first, or of the member that was heard of first.
 #pragma once
 
 #include <limits.h>

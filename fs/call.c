@@ -7,9 +7,24 @@
 #include <string.h>
 #include <utlist.h>
 
-static bool is_read(enum call_queue queue)
+// Which count it is one of.
+static uint32_t *counter(struct calls *set, enum call_queue queue)
 {
-	return queue == CALL_FEED_READ || queue == CALL_DUPLEX_READ;
+	switch (queue) {
+	case CALL_FEED_READ:
+	case CALL_DUPLEX_READ:
+	case CALL_FIFO_READ:
+		return &set->reads;
+	case CALL_FEED_WRITE:
+	case CALL_DUPLEX_WRITE:
+	case CALL_FIFO_WRITE:
+	case CALL_VERBS:
+	case CALL_QUEUES:
+		return &set->writes;
+	case CALL_OPEN:
+		return &set->opens;
+	}
+	return &set->writes;
 }
 
 void call_free(struct call *call)
@@ -17,12 +32,10 @@ void call_free(struct call *call)
 	struct calls *set = call->set;
 
 	DL_DELETE(set->queues[call->queue], call);
-	if (is_read(call->queue)) {
-		set->reads--;
-	} else {
-		set->writes--;
+	uint32_t *count = counter(set, call->queue);
+	--*count;
+	if (count == &set->writes)
 		set->bytes -= call->size;
-	}
 	free(call);
 }
 
@@ -40,6 +53,8 @@ void call_end(struct call *call, int error)
 		ctl_cancel(&call->ctl, call->set->node);
 		call->done = call->ctl.at;
 	}
+	if (call->queue == CALL_OPEN && call->wish.token)
+		node_connect_cancel(call->set->node, call->wish.token);
 	call_reply_written(call->req, call->before + call->done, error);
 	call_free(call);
 }
@@ -51,7 +66,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 	// A smaller write that stood behind this one may fit now.
 	if (call->queue == CALL_FEED_WRITE)
 		call->set->changes |= NODE_CHANGED_LOG;
-	if (call->queue == CALL_DUPLEX_WRITE)
+	if (call->queue == CALL_DUPLEX_WRITE || call->queue == CALL_FIFO_WRITE)
 		call->set->changes |= NODE_CHANGED_STREAMS;
 	call_end(call, -EINTR);
 }
@@ -77,10 +92,7 @@ int call_park(struct call **parked, struct calls *set, enum call_queue queue, st
 		memcpy(call->data, data, copied);
 	DL_APPEND(set->queues[queue], call);
 	set->bytes += copied;
-	if (is_read(queue))
-		set->reads++;
-	else
-		set->writes++;
+	++*counter(set, queue);
 	fuse_req_interrupt_func(req, on_interrupt, call);
 	*parked = call;
 	return 0;

@@ -10,7 +10,7 @@
 
 #include "core/limits.h"
 #include "core/net.h"
-#include "fs/text.h"
+#include "fs/open.h"
 #include "fs/watch.h"
 
 // A READ or WRITE carries 1 MiB, less up to a page when the buffer is not aligned. The kernel
@@ -20,81 +20,7 @@
 // The header of a reply takes one of the 1024 that writev(2) accepts.
 #define READ_VECTORS 1023
 
-// Opening and closing.
-
-static int open_duplex(struct handle *h, uint32_t serial)
-{
-	struct peer peer;
-
-	if (!node_find_peer(h->set->node, serial, &peer))
-		return -ESTALE;
-	h->stream = stream_ref(peer.stream);
-	h->stream->handles++;
-	h->stream->writers += h->writable;
-	if (h->readable)
-		stream_reader_open(&h->reader, h->stream);
-	return 0;
-}
-
-static void open_feed(struct handle *h, pid_t pid)
-{
-	if (!h->readable)
-		return;
-	cursor_open(&h->cursor, node_log(h->set->node), node_now(h->set->node));
-	h->cursor.tag = (uint32_t)pid;
-}
-
-static int open_kind(struct handle *h, const struct tree_file *file, uint32_t serial, pid_t pid)
-{
-	struct text_context context = { h->set->node, h->set, serial };
-
-	switch (file->kind) {
-	case TREE_FEED:
-		open_feed(h, pid);
-		return 0;
-	case TREE_DUPLEX:
-		return open_duplex(h, serial);
-	case TREE_VERBS:
-		return ctl_help(&h->text);
-	case TREE_TEXT:
-		return file->render(&h->text, &context);
-	case TREE_LOG:
-	case TREE_DIRECTORY:
-	case TREE_SYMLINK:
-		return 0;
-	}
-	return 0;
-}
-
-int handle_open(
-	struct handle **handle, struct handles *set, fuse_ino_t nodeid, int flags, pid_t pid)
-{
-	const struct tree_file *file = tree_file(nodeid);
-	int access = flags & O_ACCMODE;
-
-	if (!file)
-		return -ESTALE;
-	// For root, too, and where the kernel does not look: there is nothing to write to.
-	if (access != O_RDONLY && !(file->mode & S_IWUSR))
-		return -EACCES;
-	struct handle *h = calloc(1, sizeof *h);
-	if (!h)
-		return -ENOMEM;
-	h->set = set;
-	h->kind = file->kind;
-	h->readable = access != O_WRONLY;
-	h->writable = access != O_RDONLY;
-	int r = open_kind(h, file, tree_serial(nodeid), pid);
-	if (r < 0) {
-		buffer_fini(&h->text);
-		free(h);
-		return r;
-	}
-	DL_APPEND(set->open, h);
-	set->count++;
-	*handle = h;
-	return 0;
-}
+// Closing.
 
 void handle_close(struct handle *h)
 {
@@ -108,6 +34,10 @@ void handle_close(struct handle *h)
 		h->stream->writers -= h->writable;
 		stream_unref(h->stream);
 	}
+	if (h->writer.pipe)
+		pipe_writer_close(&h->writer);
+	if (h->pipe.pipe)
+		pipe_reader_close(&h->pipe);
 	DL_DELETE(h->set->open, h);
 	h->set->count--;
 	buffer_fini(&h->text);
@@ -194,15 +124,43 @@ static bool try_read_duplex(struct handle *h, fuse_req_t req, size_t size)
 	return n != -EAGAIN || h->set->stopping;
 }
 
+static bool try_read_fifo(struct handle *h, fuse_req_t req, size_t size)
+{
+	struct iovec vector;
+	ssize_t n = pipe_peek(&h->pipe, size, &vector);
+
+	if (n > 0 && reply_vectors(req, &vector, 1) == 0)
+		pipe_consume(&h->pipe, (size_t)n);
+	else if (n == 0)
+		fuse_reply_buf(req, NULL, 0);
+	else if (n == -EIO || (n == -EAGAIN && h->set->stopping))
+		fuse_reply_err(req, EIO);
+	return n != -EAGAIN || h->set->stopping;
+}
+
 static bool try_read(struct handle *h, fuse_req_t req, size_t size, bool packet)
 {
-	return h->kind == TREE_FEED ? try_read_feed(h, req, size, packet)
-				    : try_read_duplex(h, req, size);
+	if (h->kind == TREE_FEED)
+		return try_read_feed(h, req, size, packet);
+	return h->kind == TREE_FIFO ? try_read_fifo(h, req, size) : try_read_duplex(h, req, size);
+}
+
+static enum call_queue read_queue(const struct handle *h)
+{
+	if (h->kind == TREE_FEED)
+		return CALL_FEED_READ;
+	return h->kind == TREE_FIFO ? CALL_FIFO_READ : CALL_DUPLEX_READ;
+}
+
+static enum call_queue write_queue(const struct handle *h)
+{
+	if (h->kind == TREE_FEED)
+		return CALL_FEED_WRITE;
+	return h->kind == TREE_FIFO ? CALL_FIFO_WRITE : CALL_DUPLEX_WRITE;
 }
 
 static void read_or_park(struct handle *h, fuse_req_t req, size_t size, int flags)
 {
-	enum call_queue queue = h->kind == TREE_FEED ? CALL_FEED_READ : CALL_DUPLEX_READ;
 	bool packet = flags & O_DIRECT;
 	struct call *call;
 	int r = -EAGAIN;
@@ -212,7 +170,7 @@ static void read_or_park(struct handle *h, fuse_req_t req, size_t size, int flag
 	if (try_read(h, req, size, packet))
 		return;
 	if (!(flags & O_NONBLOCK))
-		r = call_park(&call, &h->set->calls, queue, h, req, NULL, size);
+		r = call_park(&call, &h->set->calls, read_queue(h), h, req, NULL, size);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
@@ -233,6 +191,7 @@ void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, in
 		return;
 	case TREE_FEED:
 	case TREE_DUPLEX:
+	case TREE_FIFO:
 		read_or_park(h, req, size, flags);
 		return;
 	case TREE_DIRECTORY:
@@ -251,6 +210,8 @@ static ssize_t offer(struct handle *h, const uint8_t *data, size_t n)
 		h->stream->fresh = false;
 		return stream_write(h->stream, data, n);
 	}
+	if (h->kind == TREE_FIFO)
+		return pipe_write(&h->writer, data, n);
 	// An aligned WRITE can hold a page more than a message: it becomes two.
 	if (n > MESSAGE_MAX)
 		n = MESSAGE_MAX;
@@ -282,8 +243,9 @@ bool handle_is_behind(const struct handle *h)
 
 	if (h->kind == TREE_FEED)
 		return calls->queues[CALL_FEED_WRITE];
-	DL_FOREACH (calls->queues[CALL_DUPLEX_WRITE], call)
-		if (call->handle->stream == h->stream)
+	DL_FOREACH (calls->queues[write_queue(h)], call)
+		if (call->handle->stream == h->stream &&
+			call->handle->writer.pipe == h->writer.pipe)
 			return true;
 	return false;
 }
@@ -299,7 +261,6 @@ static bool is_alone(const struct handles *set)
 static void write_or_park(
 	struct handle *h, fuse_req_t req, const uint8_t *data, size_t size, int flags)
 {
-	enum call_queue queue = h->kind == TREE_FEED ? CALL_FEED_WRITE : CALL_DUPLEX_WRITE;
 	struct calls *calls = &h->set->calls;
 	struct call *call;
 	size_t done = 0;
@@ -308,7 +269,7 @@ static void write_or_park(
 	if (!handle_is_behind(h))
 		done = offer_all(h, data, size, &error);
 	if (error == -EAGAIN && !(flags & O_NONBLOCK)) {
-		error = call_park(&call, calls, queue, h, req, data + done, size - done);
+		error = call_park(&call, calls, write_queue(h), h, req, data + done, size - done);
 		if (error == 0) {
 			call->before = done;
 			return;
@@ -349,6 +310,7 @@ void handle_write(struct handle *h, fuse_req_t req, const void *data, size_t siz
 	switch (h->kind) {
 	case TREE_FEED:
 	case TREE_DUPLEX:
+	case TREE_FIFO:
 		write_or_park(h, req, data, size, flags);
 		return;
 	case TREE_VERBS:
@@ -427,9 +389,13 @@ void handles_wake(struct handles *set, unsigned changes)
 	if (changes & NODE_CHANGED_STREAMS) {
 		wake_reads(set, CALL_DUPLEX_READ);
 		wake_writes(set, CALL_DUPLEX_WRITE);
+		wake_reads(set, CALL_FIFO_READ);
+		wake_writes(set, CALL_FIFO_WRITE);
 	}
-	if (changes & NODE_CHANGED_CONNECTS)
+	if (changes & NODE_CHANGED_CONNECTS) {
 		wake_verbs(set);
+		open_wake(set);
+	}
 	watch_wake(set, changes);
 }
 
@@ -440,6 +406,7 @@ void handles_stop(struct handles *set)
 	set->stopping = true;
 	wake_reads(set, CALL_FEED_READ);
 	wake_reads(set, CALL_DUPLEX_READ);
+	wake_reads(set, CALL_FIFO_READ);
 	for (enum call_queue queue = 0; queue < CALL_QUEUES; queue++)
 		DL_FOREACH_SAFE (set->calls.queues[queue], call, next)
 			call_end(call, -EIO);

@@ -24,6 +24,8 @@ struct handle {
 	struct cursor cursor;	      // TREE_FEED, readable
 	struct stream *stream;	      // TREE_DUPLEX, counted
 	struct stream_reader reader;  // TREE_DUPLEX, readable
+	struct pipe_reader pipe;      // TREE_FIFO, readable
+	struct pipe_writer writer;    // TREE_FIFO, writable
 	struct fuse_pollhandle *poll; // whom to tell, once; NULL: nobody
 	uint32_t poll_wanted;	      // about what
 	struct handle *watched_prev, *watched_next;
@@ -53,9 +55,6 @@ void handles_wake(struct handles *set, unsigned changes);
 // ended; all else is EIO.
 void handles_stop(struct handles *set);
 
-// Opens a file for a process, `flags` as in open(2). 0, -EACCES, -ENOMEM, or -ESTALE.
-int handle_open(
-	struct handle **handle, struct handles *set, fuse_ino_t nodeid, int flags, pid_t pid);
 void handle_close(struct handle *h);
 // Both answer the request, now or later.
 void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, int flags);

@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/fuse.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fs/open.h"
 #include "fs/watch.h"
 
 // Nothing is cached: the set of peers changes at any time, the size of a log with every line, and
@@ -37,18 +37,24 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	ops->agreed = true;
 }
 
-static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void reply_entry(fuse_req_t req, fuse_ino_t parent, const char *name, int r)
 {
 	struct tree *tree = &ops_of(req)->tree;
 	struct fuse_entry_param entry = { .attr_timeout = CACHE_TIME, .entry_timeout = CACHE_TIME };
-	int r = tree_lookup(tree, parent, name, &entry.ino);
 
+	if (r == 0)
+		r = tree_lookup(tree, parent, name, &entry.ino);
 	if (r == 0)
 		r = tree_attributes(tree, entry.ino, &entry.attr);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
 		fuse_reply_entry(req, &entry);
+}
+
+static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	reply_entry(req, parent, name, 0);
 }
 
 static void reply_attributes(fuse_req_t req, fuse_ino_t nodeid)
@@ -110,41 +116,9 @@ static void on_statfs(fuse_req_t req, fuse_ino_t nodeid)
 	fuse_reply_statfs(req, &st);
 }
 
-static unsigned open_flags(enum tree_kind kind)
-{
-	switch (kind) {
-	case TREE_FEED:
-	case TREE_DUPLEX:
-	case TREE_VERBS:
-		// A stream has no position, hence no lock on it: without that flag a waiting read
-		// stops, for good, whoever writes through the same descriptor.
-		return FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NOFLUSH |
-		       FOPEN_PARALLEL_DIRECT_WRITES;
-	case TREE_TEXT:
-	case TREE_LOG:
-		return FOPEN_DIRECT_IO | FOPEN_NOFLUSH;
-	case TREE_DIRECTORY:
-	case TREE_SYMLINK:
-		return 0;
-	}
-	return 0;
-}
-
-// Sent as it is on the wire: libfuse has no names for the flags that matter here.
 static void on_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
-	struct handle *h;
-	pid_t pid = fuse_req_ctx(req)->pid;
-	int r = handle_open(&h, &ops_of(req)->handles, nodeid, fi->flags, pid);
-
-	if (r < 0) {
-		fuse_reply_err(req, -r);
-		return;
-	}
-	struct fuse_open_out out = { .fh = (uintptr_t)h, .open_flags = open_flags(h->kind) };
-	// An open that was interrupted is never followed by its RELEASE.
-	if (fuse_reply_buf(req, (const char *)&out, sizeof out) < 0)
-		handle_close(h);
+	open_file(&ops_of(req)->handles, req, nodeid, fi->flags);
 }
 
 static void on_release(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
@@ -188,14 +162,24 @@ static void on_readdir(
 		handle_reply_text(h, req, size, (uint64_t)offset);
 }
 
-// What the user cannot do: the files are given.
-
-static void refuse_in(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-	fuse_reply_err(req, EPERM);
-}
+// Where files are made by users. There is no CREATE, which would lock its directory while the open
+// that belongs to it waits.
 
 static void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+	int r = S_ISREG(mode) ? tree_make(&ops_of(req)->tree, parent, name) : -EPERM;
+
+	reply_entry(req, parent, name, r);
+}
+
+static void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	fuse_reply_err(req, -tree_remove(&ops_of(req)->tree, parent, name));
+}
+
+// What the user cannot do: the other files are given.
+
+static void refuse_in(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	fuse_reply_err(req, EPERM);
 }
@@ -237,7 +221,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.opendir = on_open,
 	.readdir = on_readdir,
 	.releasedir = on_release,
-	.unlink = refuse_in,
+	.unlink = on_unlink,
 	.rmdir = refuse_in,
 	.mknod = on_mknod,
 	.mkdir = on_mkdir,

@@ -44,6 +44,7 @@ static void print_node(struct buffer *out, const struct node *node)
 	print(out, "version %s\n", SMOKEFS_VERSION);
 	print(out, "pid %d\n", (int)getpid());
 	print(out, "peers %zu\n", node_peer_count(node));
+	print(out, "direct_links %zu\n", node_direct_count(node));
 	print(out, "min_peers %" PRIu32 "\n", config->min_peers);
 	print(out, "max_peers %" PRIu32 "\n", config->max_peers);
 	print(out, "members %zu\n", node_member_count(node));
@@ -58,6 +59,7 @@ static void print_handles(struct buffer *out, const struct handles *handles)
 	print(out, "handles %" PRIu32 "\n", handles->count);
 	print(out, "parked_reads %" PRIu32 "\n", handles->calls.reads);
 	print(out, "parked_writes %" PRIu32 "\n", handles->calls.writes);
+	print(out, "parked_opens %" PRIu32 "\n", handles->calls.opens);
 	print(out, "parked_bytes %zu\n", handles->calls.bytes);
 	print(out, "parked_refused %" PRIu64 "\n", handles->calls.refused);
 }
@@ -138,7 +140,9 @@ int text_peer_status(struct buffer *out, const struct text_context *context)
 
 	if (!node_find_peer(context->node, context->serial, &peer))
 		return -ESTALE;
-	print(out, "kind overlay\n");
+	print(out, "kind %s\n", !peer.linked ? "member" : peer.direct ? "direct" : "overlay");
+	if (!peer.linked)
+		return finish(out);
 	print(out, "direction %s\n", peer.outgoing ? "out" : "in");
 	print_time(out, "since", peer.since_wall);
 	print_duration(out, "rtt", peer.rtt);

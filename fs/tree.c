@@ -30,6 +30,8 @@ static const struct tree_file files[] = {
 	{ TREE_PEER_ADDRESS, TREE_PEER, "address", TREE_TEXT, 0400, text_peer_address },
 	{ TREE_PEER_NAME, TREE_PEER, "name", TREE_TEXT, 0400, text_peer_name },
 	{ TREE_PEER_STATUS, TREE_PEER, "status", TREE_TEXT, 0400, text_peer_status },
+	{ TREE_PIPES, TREE_PEER, "pipes", TREE_DIRECTORY, 0700, NULL },
+	{ TREE_PIPE, TREE_PIPES, NULL, TREE_FIFO, 0600, NULL },
 	{ TREE_MEMBERS, TREE_ROOT, "members", TREE_TEXT, 0400, text_members },
 	{ TREE_BY_NAME, TREE_ROOT, "by-name", TREE_DIRECTORY, 0500, NULL },
 	{ TREE_BY_ADDRESS, TREE_ROOT, "by-address", TREE_DIRECTORY, 0500, NULL },
@@ -84,6 +86,7 @@ static bool may_wait(const struct tree_file *file)
 	switch (file->kind) {
 	case TREE_FEED:
 	case TREE_DUPLEX:
+	case TREE_FIFO:
 	case TREE_VERBS:
 		return true;
 	case TREE_DIRECTORY:
@@ -95,21 +98,37 @@ static bool may_wait(const struct tree_file *file)
 	return false;
 }
 
+struct prefix_search {
+	const char *prefix;
+	struct peer *peer;
+	size_t found;
+};
+
+static int compare_prefix(void *context, const struct peer *peer)
+{
+	struct prefix_search *search = context;
+
+	if (strncmp(id_format(&peer->id).text, search->prefix, strlen(search->prefix)) == 0) {
+		*search->peer = *peer;
+		search->found++;
+	}
+	return 0;
+}
+
 int tree_find_peer(const struct node *node, const char *prefix, struct peer *peer)
 {
-	struct peer next;
-	size_t length = strlen(prefix), found = 0;
+	struct prefix_search search = { prefix, peer, 0 };
+	size_t length = strlen(prefix);
+	struct id id;
 
 	if (length < TREE_PREFIX_MIN || length > ID_TEXT)
 		return -EINVAL;
 	if (strspn(prefix, "abcdefghijklmnopqrstuvwxyz234567") != length)
 		return -EINVAL;
-	for (uint32_t at = 0; node_next_peer(node, at, &next); at = next.serial)
-		if (memcmp(id_format(&next.id).text, prefix, length) == 0) {
-			*peer = next;
-			found++;
-		}
-	return found == 0 ? -ENOENT : found == 1 ? 0 : -EINVAL;
+	if (length == ID_TEXT && id_parse(&id, prefix) == 0)
+		return node_find_peer_id(node, &id, peer) ? 0 : -ENOENT;
+	node_each_known(node, compare_prefix, &search);
+	return search.found == 0 ? -ENOENT : search.found == 1 ? 0 : -EINVAL;
 }
 
 static int lookup_peer(const struct tree *tree, const char *name, fuse_ino_t *nodeid)
@@ -119,6 +138,22 @@ static int lookup_peer(const struct tree *tree, const char *name, fuse_ino_t *no
 	if (tree_find_peer(tree->node, name, &peer) < 0)
 		return -ENOENT;
 	*nodeid = make_nodeid(strlen(name) == ID_TEXT ? TREE_PEER : TREE_PEER_LINK, peer.serial);
+	return 0;
+}
+
+static int lookup_pipe(struct tree *tree, uint32_t serial, const char *name, fuse_ino_t *nodeid)
+{
+	const struct pipe *pipe = NULL;
+	struct peer peer;
+
+	if (!node_find_peer(tree->node, serial, &peer))
+		return -ESTALE;
+	while ((pipe = node_next_pipe(tree->node, &peer.id, pipe)))
+		if (strcmp(pipe->name, name) == 0)
+			break;
+	if (!pipe)
+		return -ENOENT;
+	*nodeid = make_unique(tree, make_nodeid(TREE_PIPE, pipe->serial));
 	return 0;
 }
 
@@ -162,6 +197,8 @@ int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino
 		return lookup_peer(tree, name, nodeid);
 	if (directory->type == TREE_BY_NAME || directory->type == TREE_BY_ADDRESS)
 		return lookup_alias(tree, directory->type, name, nodeid);
+	if (directory->type == TREE_PIPES)
+		return lookup_pipe(tree, serial, name, nodeid);
 	if (directory->type == TREE_PEER && !node_find_peer(tree->node, serial, &peer))
 		return -ESTALE;
 	for (size_t i = 1; i < FILES; i++) {
@@ -174,6 +211,32 @@ int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino
 		return 0;
 	}
 	return -ENOENT;
+}
+
+// The peer whose pipes a user changes.
+static int pipes_of(const struct tree *tree, fuse_ino_t parent, const char *name, struct peer *peer)
+{
+	const struct tree_file *directory = tree_file(parent);
+
+	if (!directory || directory->type != TREE_PIPES)
+		return -EPERM;
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	return node_find_peer(tree->node, tree_serial(parent), peer) ? 0 : -ESTALE;
+}
+
+int tree_make(struct tree *tree, fuse_ino_t parent, const char *name)
+{
+	struct peer peer;
+	int r = pipes_of(tree, parent, name, &peer);
+	return r < 0 ? r : node_pipe_make(tree->node, &peer.id, name);
+}
+
+int tree_remove(struct tree *tree, fuse_ino_t parent, const char *name)
+{
+	struct peer peer;
+	int r = pipes_of(tree, parent, name, &peer);
+	return r < 0 ? r : node_pipe_remove(tree->node, &peer.id, name);
 }
 
 static struct timespec from_wall(uint64_t microseconds)
@@ -193,6 +256,7 @@ static mode_t kind_format(enum tree_kind kind)
 	case TREE_LOG:
 	case TREE_FEED: // a FIFO's calls would never reach us
 	case TREE_DUPLEX:
+	case TREE_FIFO:
 	case TREE_VERBS:
 		return S_IFREG;
 	}
@@ -224,7 +288,7 @@ int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 		.st_uid = tree->owner.uid,
 		.st_gid = tree->owner.gid,
 		.st_blksize = may_wait(file) ? STREAM_BLOCK : OTHER_BLOCK };
-	if (file->type == TREE_PEER) {
+	if (file->type == TREE_PEER || file->type == TREE_PIPES) {
 		// Of files only an open one is ever asked for without a lookup: it outlives the
 		// peer.
 		if (!node_find_peer(tree->node, tree_serial(nodeid), &peer))
@@ -273,6 +337,17 @@ static int list_peers(const struct tree *tree, fuse_req_t req, struct buffer *ou
 	return r;
 }
 
+static int list_pipes(const struct tree *tree, fuse_req_t req, uint32_t serial, struct buffer *out)
+{
+	const struct pipe *pipe = NULL;
+	struct peer peer;
+	int r = node_find_peer(tree->node, serial, &peer) ? 0 : -ESTALE;
+
+	while (r == 0 && (pipe = node_next_pipe(tree->node, &peer.id, pipe)))
+		r = add_entry(req, out, pipe->name, make_nodeid(TREE_PIPE, pipe->serial));
+	return r;
+}
+
 struct listing {
 	fuse_req_t req;
 	struct buffer *out;
@@ -305,7 +380,10 @@ int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, str
 		return -ESTALE;
 	r = add_entry(req, out, ".", directory);
 	if (r == 0)
-		r = add_entry(req, out, "..", make_nodeid(parent->parent, 0));
+		r = add_entry(req, out, "..",
+			make_nodeid(parent->parent, parent->type == TREE_PIPES ? serial : 0));
+	if (r == 0 && parent->type == TREE_PIPES)
+		return list_pipes(tree, req, serial, out);
 	if (r == 0 && parent->type == TREE_PEERS)
 		return list_peers(tree, req, out);
 	if (r == 0 && (parent->type == TREE_BY_NAME || parent->type == TREE_BY_ADDRESS))

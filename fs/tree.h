@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The tree of the mount: which files there are, their numbers, names and attributes.
 //
-// A nodeid is type:8 | serial:32 | unique:24, from the low end. The serial is the peer's, 0
-// outside peers/. Files on which a call may wait get a new unique part with every lookup: the
-// kernel locks an inode for as long as a write to it waits, so that no two opens may share one.
+// A nodeid is type:8 | serial:32 | unique:24, from the low end. The serial is the peer's or the
+// pipe's, 0 outside peers/. Files on which a call may wait get a new unique part with every lookup:
+// the kernel locks an inode for as long as a write to it waits, so that no two opens may share one.
 // st_ino is the nodeid without its unique part and never changes.
 #pragma once
 
@@ -34,6 +34,8 @@ enum tree_type {
 	TREE_PEER_ADDRESS,
 	TREE_PEER_NAME,
 	TREE_PEER_STATUS,
+	TREE_PIPES,
+	TREE_PIPE,
 	TREE_MEMBERS,
 	TREE_BY_NAME,
 	TREE_BY_ADDRESS,
@@ -49,13 +51,14 @@ enum tree_kind {
 	TREE_LOG,    // grows, at absolute offsets
 	TREE_FEED,   // messages
 	TREE_DUPLEX, // a stream to a peer
+	TREE_FIFO,   // a pipe to a peer
 	TREE_VERBS,  // commands
 };
 
 struct tree_file {
 	enum tree_type type;
 	enum tree_type parent;
-	const char *name; // NULL: named after a peer
+	const char *name; // NULL: named after a peer, or by a user
 	enum tree_kind kind;
 	mode_t mode;							       // of the owner
 	int (*render)(struct buffer *out, const struct text_context *context); // TREE_TEXT
@@ -90,13 +93,17 @@ uint32_t tree_serial(fuse_ino_t nodeid);
 int tree_link(const struct tree *tree, fuse_ino_t nodeid, char text[TREE_LINK]);
 // 0; -ENOENT, -ENOTDIR, -ENAMETOOLONG, -ESTALE (a directory of a peer that is gone).
 int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino_t *nodeid);
+// A user makes or removes a file. 0; -EPERM not here, -EINVAL no name, -EEXIST, -ENOENT, -EUSERS,
+// -ENAMETOOLONG, -ESTALE, -ENOMEM.
+int tree_make(struct tree *tree, fuse_ino_t parent, const char *name);
+int tree_remove(struct tree *tree, fuse_ino_t parent, const char *name);
 // 0 or -ESTALE.
 int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st);
 // All entries of a directory as READDIR sends them, each with the offset of the next in `out`.
 // 0, -ENOMEM or -ESTALE.
 int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, struct buffer *out);
 
-// A peer by its id, or by a prefix of at least TREE_PREFIX_MIN characters that no other peer has.
-// 0; -ENOENT; -EINVAL: too short, no id at all, or several peers have it.
+// A peer or another member by its id, or by a prefix of at least TREE_PREFIX_MIN characters that no
+// other one has. 0; -ENOENT; -EINVAL: too short, no id at all, or several have it.
 #define TREE_PREFIX_MIN 8
 int tree_find_peer(const struct node *node, const char *prefix, struct peer *peer);

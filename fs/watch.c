@@ -37,6 +37,20 @@ static uint32_t duplex_events(struct handle *h)
 	return events;
 }
 
+static uint32_t fifo_events(struct handle *h)
+{
+	const struct generation *g = h->readable ? h->pipe.generation : NULL;
+	uint32_t events = g && g->state != GENERATION_OPEN && !g->queued ? POLLHUP : 0;
+
+	if (h->readable && pipe_readable(&h->pipe))
+		events |= READABLE;
+	if (h->writable && pipe_broken(&h->writer))
+		events |= WRITABLE | POLLERR;
+	if (h->writable && !handle_is_behind(h) && pipe_writable(&h->writer))
+		events |= WRITABLE;
+	return events;
+}
+
 static uint32_t events_of(struct handle *h)
 {
 	uint32_t all = (h->readable ? READABLE : 0) | (h->writable ? WRITABLE : 0);
@@ -48,6 +62,8 @@ static uint32_t events_of(struct handle *h)
 		return feed_events(h);
 	case TREE_DUPLEX:
 		return duplex_events(h);
+	case TREE_FIFO:
+		return fifo_events(h);
 	case TREE_LOG:
 		return node_events(h->set->node)->head > h->position + h->shift ? all : 0;
 	case TREE_TEXT:
@@ -65,6 +81,7 @@ static unsigned changes_of(enum tree_kind kind)
 	case TREE_FEED:
 		return NODE_CHANGED_LOG;
 	case TREE_DUPLEX:
+	case TREE_FIFO:
 		return NODE_CHANGED_STREAMS;
 	case TREE_LOG:
 		return NODE_CHANGED_EVENTS;

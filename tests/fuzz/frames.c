@@ -195,6 +195,54 @@ static void stream_credit(struct buffer *b, const uint8_t *p, size_t n)
 		wire_put_stream_credit(b, f.channel, f.offset);
 }
 
+static void demote(struct buffer *b, const uint8_t *p, size_t n)
+{
+	uint8_t reason;
+	if (wire_get_demote(p, n, &reason) == 0)
+		wire_put_demote(b, reason);
+}
+
+static void promote(struct buffer *b, const uint8_t *p, size_t n)
+{
+	enum promote what;
+	if (wire_get_promote(p, n, &what) == 0)
+		wire_put_promote(b, what);
+}
+
+static void idle(struct buffer *b, const uint8_t *p, size_t n)
+{
+	bool is;
+	if (wire_get_idle(p, n, &is) == 0)
+		wire_put_idle(b, is);
+}
+
+static void pipe_named(const uint8_t *p, size_t n)
+{
+	struct buffer b = BUFFER_INIT;
+	struct frame_pipe f;
+
+	if (wire_get_pipe(p, n, &f) < 0)
+		return;
+	assert(f.channel > 0 && f.channel <= PIPES_MAX && name_valid(f.name));
+	wire_put_pipe(&b, &f);
+	same(&b, FRAME_HEADER, p, n);
+	buffer_fini(&b);
+}
+
+static void channel(struct buffer *b, uint8_t type, const uint8_t *p, size_t n)
+{
+	uint16_t number;
+	if (wire_get_channel(p, n, &number) == 0)
+		wire_put_channel(b, type, number);
+}
+
+static void pipe_close(struct buffer *b, const uint8_t *p, size_t n)
+{
+	struct frame_pipe_close f;
+	if (wire_get_pipe_close(p, n, &f) == 0)
+		wire_put_pipe_close(b, &f);
+}
+
 static void announce(const uint8_t *p, size_t n)
 {
 	struct buffer b = BUFFER_INIT;
@@ -224,6 +272,19 @@ static void member(const uint8_t *p, size_t n)
 	buffer_fini(&twice);
 }
 
+static void call(const uint8_t *p, size_t n)
+{
+	struct buffer b = BUFFER_INIT;
+	struct contact c;
+
+	if (wire_get_call(p, n, &c) < 0)
+		return;
+	assert(c.address.family && c.address.port);
+	wire_put_call(&b, &c);
+	same(&b, 0, p, n);
+	buffer_fini(&b);
+}
+
 static void announced(uint8_t type, const uint8_t *p, size_t n)
 {
 	uint64_t number;
@@ -233,6 +294,8 @@ static void announced(uint8_t type, const uint8_t *p, size_t n)
 		assert((wire_get_beacon(p, n, &number) == 0) == (n == 8));
 	else if (type == ANNOUNCE_MEMBER)
 		member(p, n);
+	else if (type == ANNOUNCE_CALL)
+		call(p, n);
 	else
 		assert((wire_get_id(p, n, &id) == 0) == (n == ID_BYTES));
 }
@@ -275,6 +338,25 @@ static void frame(uint8_t type, const uint8_t *p, size_t n)
 		break;
 	case FRAME_TREE:
 		tree(&b, p, n);
+		break;
+	case FRAME_DEMOTE:
+		demote(&b, p, n);
+		break;
+	case FRAME_PROMOTE:
+		promote(&b, p, n);
+		break;
+	case FRAME_IDLE:
+		idle(&b, p, n);
+		break;
+	case FRAME_PIPE:
+		pipe_named(p, n);
+		break;
+	case FRAME_PIPE_END:
+	case FRAME_PIPE_FREE:
+		channel(&b, type, p, n);
+		break;
+	case FRAME_PIPE_CLOSE:
+		pipe_close(&b, p, n);
 		break;
 	case FRAME_TRIMMED:
 		trimmed(p, n);

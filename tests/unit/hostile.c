@@ -355,7 +355,7 @@ Test(hostile, the_beacon_of_the_dead_does_not_live_on)
 	}
 }
 
-Test(hostile, a_link_in_use_is_not_given_up_for_order)
+Test(hostile, a_link_in_use_that_order_gives_up_is_direct)
 {
 	struct world w;
 	struct peer peer;
@@ -371,7 +371,10 @@ Test(hostile, a_link_in_use_is_not_given_up_for_order)
 		&a.out, &(struct frame_rewire){ .target = { { { 1 } }, w.nodes[9].address } });
 	forge_say(&a);
 	forge_live(&w, one, 1, 2 * SECOND);
-	cr_assert_eq(world_peers(&w, 0), 1);
+	cr_assert_eq(world_peers(&w, 0), 0);
+	cr_assert(node_next_peer(w.nodes[0].node, 0, &peer));
+	cr_expect(peer.direct);
+	cr_expect_not(peer.stream->gone);
 	peer.stream->handles--;
 	world_fini(&w);
 }

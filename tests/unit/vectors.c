@@ -538,6 +538,91 @@ static void stream_credit(const uint8_t *p, size_t n)
 	cr_expect_eq(g.offset, 327680);
 }
 
+static void check_demote(uint8_t reason, const uint8_t *p, size_t n)
+{
+	uint8_t got;
+	wire_put_demote(&out, reason);
+	cr_assert_eq(wire_get_demote(p, n, &got), 0);
+	cr_expect_eq(got, reason);
+}
+
+static void demote_used(const uint8_t *p, size_t n)
+{
+	check_demote(0, p, n);
+}
+
+static void demote_idle(const uint8_t *p, size_t n)
+{
+	check_demote(GOODBYE_SURPLUS, p, n);
+}
+
+static void check_promote(enum promote what, const uint8_t *p, size_t n)
+{
+	enum promote got;
+	wire_put_promote(&out, what);
+	cr_assert_eq(wire_get_promote(p, n, &got), 0);
+	cr_expect_eq(got, what);
+}
+
+static void promote_ask(const uint8_t *p, size_t n)
+{
+	check_promote(PROMOTE_ASK, p, n);
+}
+
+static void promote_yes(const uint8_t *p, size_t n)
+{
+	check_promote(PROMOTE_YES, p, n);
+}
+
+static void promote_no(const uint8_t *p, size_t n)
+{
+	check_promote(PROMOTE_NO, p, n);
+}
+
+static void idle_frame(const uint8_t *p, size_t n)
+{
+	bool got;
+	wire_put_idle(&out, true);
+	cr_assert_eq(wire_get_idle(p, n, &got), 0);
+	cr_expect(got);
+}
+
+static void pipe_frame(const uint8_t *p, size_t n)
+{
+	struct frame_pipe f = { 1, "src" }, g;
+	wire_put_pipe(&out, &f);
+	cr_assert_eq(wire_get_pipe(p, n, &g), 0);
+	cr_expect_eq(g.channel, f.channel);
+	cr_expect_str_eq(g.name, f.name);
+}
+
+static void check_channel(enum frame_type type, const uint8_t *p, size_t n)
+{
+	uint16_t got;
+	wire_put_channel(&out, type, 1);
+	cr_assert_eq(wire_get_channel(p, n, &got), 0);
+	cr_expect_eq(got, 1);
+}
+
+static void pipe_end(const uint8_t *p, size_t n)
+{
+	check_channel(FRAME_PIPE_END, p, n);
+}
+
+static void pipe_free_frame(const uint8_t *p, size_t n)
+{
+	check_channel(FRAME_PIPE_FREE, p, n);
+}
+
+static void pipe_close(const uint8_t *p, size_t n)
+{
+	struct frame_pipe_close f = { 1, PIPE_REASON_REMOVED }, g;
+	wire_put_pipe_close(&out, &f);
+	cr_assert_eq(wire_get_pipe_close(p, n, &g), 0);
+	cr_expect_eq(g.channel, f.channel);
+	cr_expect_eq(g.reason, f.reason);
+}
+
 // An announcement, its payload encoded in `inner`.
 static struct frame_announce check_announce(enum announcement type, uint64_t counter,
 	const struct buffer *inner, const uint8_t *p, size_t n)
@@ -617,6 +702,18 @@ static void announce_gone(const uint8_t *p, size_t n)
 	check_announced_id(ANNOUNCE_GONE, 6, p, n);
 }
 
+static void announce_call(const uint8_t *p, size_t n)
+{
+	struct contact call = { B, FOUR(8495) }, got;
+	struct buffer inner = BUFFER_INIT;
+	wire_put_call(&inner, &call);
+	struct frame_announce g = check_announce(ANNOUNCE_CALL, 7, &inner, p, n);
+	cr_assert_eq(wire_get_call(g.payload, g.bytes, &got), 0);
+	expect_id(&got.id, &call.id);
+	expect_address(&got.address, &call.address);
+	buffer_fini(&inner);
+}
+
 static void check_hail(const struct hail *h, const uint8_t *p, size_t n)
 {
 	uint8_t datagram[HAIL_BYTES];
@@ -679,12 +776,23 @@ static const struct vector {
 	{ "credit", FRAME_CREDIT, credit },
 	{ "stream", FRAME_STREAM, stream },
 	{ "stream-credit", FRAME_STREAM_CREDIT, stream_credit },
+	{ "demote-used", FRAME_DEMOTE, demote_used },
+	{ "demote-idle", FRAME_DEMOTE, demote_idle },
+	{ "promote-ask", FRAME_PROMOTE, promote_ask },
+	{ "promote-yes", FRAME_PROMOTE, promote_yes },
+	{ "promote-no", FRAME_PROMOTE, promote_no },
+	{ "idle", FRAME_IDLE, idle_frame },
+	{ "pipe", FRAME_PIPE, pipe_frame },
+	{ "pipe-end", FRAME_PIPE_END, pipe_end },
+	{ "pipe-close", FRAME_PIPE_CLOSE, pipe_close },
+	{ "pipe-free", FRAME_PIPE_FREE, pipe_free_frame },
 	{ "announce-beacon", FRAME_ANNOUNCE, announce_beacon },
 	{ "announce-member", FRAME_ANNOUNCE, announce_member },
 	{ "announce-leave", FRAME_ANNOUNCE, announce_leave },
 	{ "announce-netsplit", FRAME_ANNOUNCE, announce_netsplit },
 	{ "announce-healed", FRAME_ANNOUNCE, announce_healed },
 	{ "announce-gone", FRAME_ANNOUNCE, announce_gone },
+	{ "announce-call", FRAME_ANNOUNCE, announce_call },
 	{ "hail-four", 0, hail_four },
 	{ "hail-six", 0, hail_six },
 };
@@ -806,7 +914,10 @@ Test(vectors, page_and_code_agree)
 		buffer_consume(&out, buffer_length(&out));
 		v->check(p, n);
 		cr_expect_eq(buffer_length(&out), buffer_length(frame), "%s: length", v->name);
-		cr_expect_str_eq(hex(&out), hex(frame), "%s: encoded: %s", v->name, hex(&out));
+		cr_expect(buffer_length(&out) == buffer_length(frame) &&
+				  memcmp(buffer_bytes(&out), buffer_bytes(frame),
+					  buffer_length(frame)) == 0,
+			"%s: encoded: %s", v->name, hex(&out));
 	}
 }
 

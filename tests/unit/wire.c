@@ -161,7 +161,7 @@ Test(wire, hello_is_checked)
 	f = full_hello();
 	f.intent = 0;
 	cr_expect_eq(rehello(&f), -EPROTO);
-	f.intent = INTENT_FILL + 1;
+	f.intent = INTENT_DIRECT + 1;
 	cr_expect_eq(rehello(&f), -EPROTO);
 	f = full_hello();
 	f.addresses[3].port = 0;
@@ -714,10 +714,14 @@ Test(wire, stream_comes_back)
 	struct frame_stream g;
 	struct frame_stream_credit c;
 	size_t n;
-	wire_put_stream(&out, 0x1234, bytes, CHUNK_BYTES);
+	wire_put_stream(&out, PIPES_MAX + 1, bytes, 1);
+	const uint8_t *none = payload(FRAME_STREAM, &n);
+	cr_expect_eq(wire_get_stream(none, n, &g), -EPROTO, "no channel");
+	buffer_consume(&out, buffer_length(&out));
+	wire_put_stream(&out, PIPES_MAX, bytes, CHUNK_BYTES);
 	const uint8_t *p = payload(FRAME_STREAM, &n);
 	cr_assert_eq(wire_get_stream(p, n, &g), 0);
-	cr_expect_eq(g.channel, 0x1234);
+	cr_expect_eq(g.channel, PIPES_MAX);
 	cr_assert_eq(g.bytes, CHUNK_BYTES);
 	cr_expect_arr_eq(g.data, bytes, CHUNK_BYTES);
 	cr_expect_eq(wire_get_stream(p, 2, &g), -EPROTO, "empty");

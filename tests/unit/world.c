@@ -154,7 +154,7 @@ static int on_dial(void *context, struct link *link, const struct address *to)
 		target->visited = c->stranger;
 	} else {
 		c->ends[1].owner = target;
-		if (!target || !target->node)
+		if (!target || !target->node || target->shut)
 			c->connect_error = -ECONNREFUSED;
 	}
 	DL_APPEND(w->connections, c);
@@ -780,7 +780,7 @@ static void visit(const struct world *w, int i, bool *seen)
 	seen[i] = true;
 	while (node_next_peer(w->nodes[i].node, peer.serial, &peer)) {
 		int to = index_of(w, &peer.id);
-		if (to >= 0 && !seen[to] && w->nodes[to].side == w->nodes[i].side)
+		if (to >= 0 && !peer.direct && !seen[to] && w->nodes[to].side == w->nodes[i].side)
 			visit(w, to, seen);
 	}
 }

@@ -40,6 +40,7 @@ struct world_node {
 	bool posed; // a stranger answers at its address, see world_visitor()
 	struct world_stranger *visited;
 	bool paused; // stopped, as by SIGSTOP
+	bool shut;   // nobody gets through to it, as behind a firewall; it gets out
 	int side;    // of a partition
 	bool reading;
 	struct cursor cursor;
