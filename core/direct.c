@@ -78,6 +78,8 @@ int direct_demoted(struct link *link, uint8_t reason)
 	link->parting = false;
 	if (reason && !link_in_use(link))
 		link_close(link, reason);
+	else if (!link->direct && !direct_has_room(link->node))
+		link_close(link, GOODBYE_SURPLUS);
 	else if (!link->direct)
 		demote(link->node, link, 0);
 	return 0;

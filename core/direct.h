@@ -20,8 +20,8 @@ struct node;
 int direct_judge(const struct node *node);
 void direct_link_up(struct node *node, struct link *link);
 void direct_link_down(struct node *node, struct link *link);
-// Takes the link out of the order of things: it ends, or, when somebody uses it at either end, lives
-// on.
+// Takes the link out of the order of things: it ends, or, when somebody uses it at either end,
+// lives on.
 void direct_spare(struct link *link, enum goodbye reason);
 // Could it be demoted, if it is in use?
 bool direct_has_room(const struct node *node);

@@ -32,16 +32,26 @@ static size_t room(const struct pipe_out *out)
 	return taken < PIPE_WINDOW ? PIPE_WINDOW - taken : 0;
 }
 
-int pipe_writer_open(struct pipe_writer *w, struct pipe *p)
+void pipe_writer_open(struct pipe_writer *w, struct pipe *p)
 {
+	p->handles++;
+	*w = (struct pipe_writer){ .pipe = p };
+}
+
+int pipe_writer_begin(struct pipe_writer *w)
+{
+	struct pipe *p = w->pipe;
+
+	if (w->begun)
+		return 0;
 	if (p->out.writers == 0 && room(&p->out) < PIPE_END_CHARGE)
 		return -ENOBUFS;
 	int r = pipes_declare(p);
 	if (r < 0)
 		return r;
 	p->out.writers++;
-	p->handles++;
-	*w = (struct pipe_writer){ p, p->out.epoch };
+	w->begun = true;
+	w->epoch = p->out.epoch;
 	return 0;
 }
 
@@ -61,9 +71,8 @@ void pipe_writer_close(struct pipe_writer *w)
 {
 	struct pipe *p = w->pipe;
 
-	w->pipe = NULL;
 	p->handles--;
-	if (w->epoch == p->out.epoch && --p->out.writers == 0) {
+	if (w->begun && !pipe_broken(w) && --p->out.writers == 0) {
 		uint32_t bytes = open_bytes(&p->out);
 		buffer_append(&p->out.ends, &bytes, sizeof bytes);
 		// Without its end it would be joined to the next one.
@@ -72,16 +81,20 @@ void pipe_writer_close(struct pipe_writer *w)
 		else
 			pipes_touch(p);
 	}
+	w->pipe = NULL;
 	pipes_settle(p);
 }
 
 ssize_t pipe_write(struct pipe_writer *w, const void *data, size_t n)
 {
 	struct pipe_out *out = &w->pipe->out;
-	size_t space = room(out);
+	int r = pipe_writer_begin(w);
 
+	if (r < 0)
+		return r;
 	if (pipe_broken(w))
 		return out->error;
+	size_t space = room(out);
 	if (space == 0 || (n <= PIPE_ATOMIC && n > space))
 		return -EAGAIN;
 	n = n < space ? n : space;
@@ -96,7 +109,7 @@ ssize_t pipe_write(struct pipe_writer *w, const void *data, size_t n)
 
 bool pipe_broken(const struct pipe_writer *w)
 {
-	return w->epoch != w->pipe->out.epoch;
+	return w->begun && w->epoch != w->pipe->out.epoch;
 }
 
 bool pipe_writable(const struct pipe_writer *w)

@@ -68,6 +68,7 @@ struct pipe {
 
 struct pipe_writer {
 	struct pipe *pipe; // NULL: not open
+	bool begun;	   // counts as a writer
 	uint32_t epoch;
 };
 
@@ -79,11 +80,13 @@ struct pipe_reader {
 
 // For handles. A pipe that is open stays.
 //
-// 0; -EIO no link; -EUSERS, -ENOBUFS, -ENOMEM.
-int pipe_writer_open(struct pipe_writer *w, struct pipe *p);
+// One that begins a generation, or is a part of it, at once, or with its first write.
+void pipe_writer_open(struct pipe_writer *w, struct pipe *p);
+// 0; -ENOLINK no link; -EUSERS, -ENOBUFS.
+int pipe_writer_begin(struct pipe_writer *w);
 void pipe_writer_close(struct pipe_writer *w);
-// Up to PIPE_ATOMIC bytes whole, of more as many as there is room for: the count, -EAGAIN, or why
-// there is nobody to write to any more: -EPIPE, -EIO.
+// Up to PIPE_ATOMIC bytes whole, of more as many as there is room for: the count, -EAGAIN, why it
+// cannot begin, or why there is nobody to write to any more: -EPIPE, -EIO.
 ssize_t pipe_write(struct pipe_writer *w, const void *data, size_t n);
 // Would PIPE_ATOMIC bytes go through, or fail for good?
 bool pipe_writable(const struct pipe_writer *w);

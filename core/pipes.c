@@ -225,7 +225,7 @@ int pipes_declare(struct pipe *p)
 	struct frame_pipe f;
 
 	if (!peer->link)
-		return -EIO;
+		return -ENOLINK;
 	if (p->out.channel)
 		return 0;
 	f.channel = find_channel(peer);
@@ -251,6 +251,7 @@ void pipes_link_up(struct node *node, struct link *link)
 		return;
 	peer->link = link;
 	link->pipes = peer;
+	node->streams_changed = true;
 }
 
 static void pipe_down(struct node *node, struct pipe *p)

@@ -61,7 +61,7 @@ struct pipe_peer *pipes_find_serial(const struct node *node, uint32_t serial);
 
 // For core/pipe.
 //
-// Tells the peer of it, if it has not been told. 0; -EIO no link, -EUSERS.
+// Tells the peer of it, if it has not been told. 0; -ENOLINK, -EUSERS.
 int pipes_declare(struct pipe *p);
 // There may be something to send, to grant, or to see.
 void pipes_touch(struct pipe *p);

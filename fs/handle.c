@@ -203,6 +203,21 @@ void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, in
 
 // Writing.
 
+int handle_reach(struct handle *h)
+{
+	int r = (int)node_reach(h->set->node, node_pipe_owner(h->writer.pipe), false);
+
+	return r ? r : -EAGAIN;
+}
+
+// Who has opened it without waiting for a link gets one with the first write.
+static ssize_t offer_fifo(struct handle *h, const uint8_t *data, size_t n)
+{
+	ssize_t r = pipe_write(&h->writer, data, n);
+
+	return r == -ENOLINK ? handle_reach(h) : r;
+}
+
 // Hands over a message or a part of the stream: the count or -errno.
 static ssize_t offer(struct handle *h, const uint8_t *data, size_t n)
 {
@@ -211,7 +226,7 @@ static ssize_t offer(struct handle *h, const uint8_t *data, size_t n)
 		return stream_write(h->stream, data, n);
 	}
 	if (h->kind == TREE_FIFO)
-		return pipe_write(&h->writer, data, n);
+		return offer_fifo(h, data, n);
 	// An aligned WRITE can hold a page more than a message: it becomes two.
 	if (n > MESSAGE_MAX)
 		n = MESSAGE_MAX;

@@ -61,5 +61,7 @@ void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, in
 void handle_write(struct handle *h, fuse_req_t req, const void *data, size_t size, int flags);
 // At most `size` bytes of h->text from `offset` on. The reply's result.
 int handle_reply_text(struct handle *h, fuse_req_t req, size_t size, uint64_t offset);
+// Dials whom a pipe is open to. -EAGAIN: under way; or why it is not.
+int handle_reach(struct handle *h);
 // Do parked writes stand before one of this handle?
 bool handle_is_behind(const struct handle *h);

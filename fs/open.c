@@ -29,19 +29,25 @@ static int open_duplex(struct handle *h, uint32_t serial, struct id *wanted)
 	return 0;
 }
 
-static int open_fifo(struct handle *h, uint32_t serial, struct id *wanted)
+static int open_fifo(struct handle *h, uint32_t serial, bool nonblocking, struct id *wanted)
 {
 	struct pipe *pipe = node_find_pipe(h->set->node, serial);
 
 	if (!pipe || pipe->removed)
 		return -ESTALE;
 	*wanted = *node_pipe_owner(pipe);
-	if (!node_pipe_linked(pipe) && (h->writable || !pipe_kept(pipe)))
+	// touch(1) opens a file like this, writes nothing and means nothing by it.
+	bool later = h->writable && !h->readable && nonblocking;
+	if (!node_pipe_linked(pipe) && !later && (h->writable || !pipe_kept(pipe)))
 		return -EINPROGRESS;
-	int r = h->writable ? pipe_writer_open(&h->writer, pipe) : 0;
+	if (h->writable)
+		pipe_writer_open(&h->writer, pipe);
+	int r = h->writable && !later ? pipe_writer_begin(&h->writer) : 0;
 	if (r == 0 && h->readable)
 		pipe_reader_open(&h->pipe, pipe);
-	return r;
+	else if (r < 0)
+		pipe_writer_close(&h->writer);
+	return r == -ENOLINK ? -EINPROGRESS : r;
 }
 
 static void open_feed(struct handle *h, pid_t pid)
@@ -65,7 +71,7 @@ static int open_kind(
 	case TREE_DUPLEX:
 		return open_duplex(h, serial, wanted);
 	case TREE_FIFO:
-		return open_fifo(h, serial, wanted);
+		return open_fifo(h, serial, wish->flags & O_NONBLOCK, wanted);
 	case TREE_VERBS:
 		return ctl_help(&h->text);
 	case TREE_TEXT:

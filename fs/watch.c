@@ -2,6 +2,7 @@
 // The truth for poll(2). A file is told of once; its user then asks again, if it still cares.
 #include "fs/watch.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <utlist.h>
 
@@ -44,6 +45,9 @@ static uint32_t fifo_events(struct handle *h)
 
 	if (h->readable && pipe_readable(&h->pipe))
 		events |= READABLE;
+	// Who waits for room means to write.
+	if (h->writable && !h->writer.begun && !node_pipe_linked(h->writer.pipe))
+		return handle_reach(h) == -EAGAIN ? events : events | WRITABLE | POLLERR;
 	if (h->writable && pipe_broken(&h->writer))
 		events |= WRITABLE | POLLERR;
 	if (h->writable && !handle_is_behind(h) && pipe_writable(&h->writer))

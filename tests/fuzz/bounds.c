@@ -36,16 +36,57 @@ static void check_link(const struct link *link)
 static void check_links(const struct node *node)
 {
 	const struct link *link;
-	size_t count = 0, up = 0, unproven = 0;
+	size_t count = 0, up = 0, direct = 0, unproven = 0;
 
-	DL_FOREACH (node->links, link) {
+	LINK_FOREACH(node, link)
+	{
 		count++;
-		up += link_up(link);
+		up += link_up(link) && !link->direct;
+		direct += link_up(link) && link->direct;
+		assert(!link->direct || !link_up(link) || (link->apart && link->lane_count == 0));
 		unproven += !link->outgoing && !link->proven;
 		check_link(link);
 	}
 	assert(count == node->link_count && count <= LINKS_MAX + DIALS_MAX_ALONE);
 	assert(up == node->up_count && unproven <= UNPROVEN_MAX);
+	assert(direct == node->direct_count && direct <= DIRECT_MAX);
+}
+
+static void check_pipe(const struct pipe_peer *peer, const struct pipe *p)
+{
+	const struct generation *g;
+	uint64_t charged = 0;
+
+	DL_FOREACH (p->in.queue, g) {
+		uint64_t end = g->state == GENERATION_OPEN ? 0 : PIPE_END_CHARGE;
+		charged += g->charged ? buffer_length(&g->bytes) + end : 0;
+		assert(g->queued && (g->state != GENERATION_OPEN || g->charged));
+	}
+	assert(p->peer == peer && name_valid(p->name));
+	assert(charged == p->in.head - p->in.base && charged <= PIPE_WINDOW);
+	assert(pipe_unread(p) <= 2 * PIPE_WINDOW);
+	assert(buffer_length(&p->out.bytes) <= PIPE_WINDOW);
+	assert(p->out.granted - p->out.sent <= PIPE_WINDOW);
+	assert(!p->out.channel || peer->out[p->out.channel] == p);
+	assert(!p->in.channel || peer->in[p->in.channel] == p);
+}
+
+static void check_pipes(const struct node *node)
+{
+	const struct pipe_peer *peer, *next;
+	const struct pipe *p;
+
+	HASH_ITER (hh, node->pipes.table, peer, next) {
+		size_t count = 0;
+		assert(peer->list || peer->link);
+		assert(!peer->link || (link_up(peer->link) && peer->link->pipes == peer));
+		DL_FOREACH (peer->list, p) {
+			count++;
+			check_pipe(peer, p);
+		}
+		assert(count <= 4 * PIPES_MAX);
+	}
+	assert(node->pipes.kept <= PIPES_KEPT + PIPES_MAX * 2 * PIPE_WINDOW);
 }
 
 static void check_log(const struct log *log)
@@ -87,6 +128,7 @@ void bounds_check(const struct node *node)
 	size_t dials = 0;
 
 	check_links(node);
+	check_pipes(node);
 	check_log(&node->log);
 	check_sources(node);
 	DL_COUNT(node->dials, dial, dials);

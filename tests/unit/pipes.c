@@ -57,7 +57,8 @@ static struct pipe *made(int at, int peer, const char *name)
 static struct pipe_writer writer(int at, int peer, const char *name)
 {
 	struct pipe_writer x = { 0 };
-	cr_assert_eq(pipe_writer_open(&x, made(at, peer, name)), 0);
+	pipe_writer_open(&x, made(at, peer, name));
+	cr_assert_eq(pipe_writer_begin(&x), 0);
 	return x;
 }
 
@@ -169,6 +170,23 @@ Test(pipes, generations_wait_in_order_and_empty_ones_count)
 	}
 	struct pipe_reader r = reader(1, 0, "g");
 	cr_expect_eq(outcome(&r), -EAGAIN);
+	pipe_reader_close(&r);
+}
+
+Test(pipes, opened_and_not_written_to_is_no_generation)
+{
+	struct pipe_writer x;
+	pipe_writer_open(&x, made(0, 1, "t"));
+	pipe_writer_close(&x);
+	world_run(&w, SECOND);
+	cr_expect_not(find(1, 0, "t"));
+	pipe_writer_open(&x, find(0, 1, "t"));
+	say(&x, "begins");
+	pipe_writer_close(&x);
+	world_run(&w, SECOND);
+	struct pipe_reader r = reader(1, 0, "t");
+	expect(&r, "begins");
+	cr_expect_eq(outcome(&r), 0);
 	pipe_reader_close(&r);
 }
 
@@ -292,9 +310,9 @@ Test(pipes, generations_are_bounded_however_small)
 	struct pipe_writer x = { 0 };
 	int count = 0, r = 0;
 	for (; r == 0 && count < 5000; count++) {
-		r = pipe_writer_open(&x, made(0, 1, "many"));
-		if (r == 0)
-			pipe_writer_close(&x);
+		pipe_writer_open(&x, made(0, 1, "many"));
+		r = pipe_writer_begin(&x);
+		pipe_writer_close(&x);
 		if (count % 100 == 0)
 			world_run(&w, SECOND);
 	}
@@ -337,7 +355,9 @@ Test(pipes, sixty_four_are_open_at_once)
 	world_run(&w, SECOND);
 	node_pipe_remove(world_node(&w, 0), &w.nodes[1].id, "p0");
 	cr_assert_eq(node_pipe_make(world_node(&w, 0), &w.nodes[1].id, "q"), 0);
-	cr_expect_eq(pipe_writer_open(&one_more, find(0, 1, "q")), -EUSERS);
+	pipe_writer_open(&one_more, find(0, 1, "q"));
+	cr_expect_eq(pipe_writer_begin(&one_more), -EUSERS);
+	pipe_writer_close(&one_more);
 	for (int i = 0; i < PIPES_MAX; i++) {
 		snprintf(name, sizeof name, "p%d", i);
 		struct pipe_reader r = reader(1, 0, name);
