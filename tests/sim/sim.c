@@ -503,6 +503,8 @@ bool sim_publish(struct sim *s, uint32_t source, size_t size)
 		settle(n);
 		return false;
 	}
+	// What is noted here is none of the node's memory.
+	memory_may_fail(false);
 	uint32_t number = ++s->published[source];
 	if (n->began > s->lives[source].written || number == 1)
 		s->lives[source] = (struct sim_life){ number, s->now };
