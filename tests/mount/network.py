@@ -95,7 +95,8 @@ def connect_and_disconnect(lab):
                   ('remove', b.id, '1'), ('remove', c.id, '0'), ('disconnect', c.id, None)],
           'events')
     equal(b.wait_event('remove', id=a.id).reason, 'dropped', 'what b was told')
-    b.wait_event('disconnect', id=a.id)
+    for node in (b, c):
+        node.wait_event('disconnect', id=a.id)
     for node in (a, b, c):
         equal(node.peers(), set(), 'peers')
 
