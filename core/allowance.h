@@ -7,17 +7,17 @@
 #include <stdint.h>
 
 struct allowance {
-	uint64_t used_until; // microseconds
+	int64_t used_until; // microseconds; 0: never used. Before the clock began, where that is young
 };
 
 static inline bool allowance_take(
 	struct allowance *a, uint64_t now, uint64_t interval, uint64_t burst)
 {
-	uint64_t full = now > interval * burst ? now - interval * burst : 0;
-	if (a->used_until < full)
+	int64_t full = (int64_t)now - (int64_t)(interval * burst);
+	if (a->used_until == 0 || a->used_until < full)
 		a->used_until = full;
-	if (a->used_until + interval > now)
+	if (a->used_until + (int64_t)interval > (int64_t)now)
 		return false;
-	a->used_until += interval;
+	a->used_until += (int64_t)interval;
 	return true;
 }

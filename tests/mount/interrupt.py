@@ -224,6 +224,7 @@ def ten_thousand_kills(lab):
     a, b = lab.pair()
     alone = lab.node('alone')
     fill(a.stream(b))
+    filled = time.monotonic()
     fill(alone.path('broadcast'))
     kinds = [(a, a.path('broadcast'), read_blocked, 'parked_reads'),
              (b, b.path('broadcast'), read_blocked, 'parked_reads'),
@@ -234,8 +235,13 @@ def ten_thousand_kills(lab):
     done = 0
     while done < KILLS:
         node, path, function, counter = kinds[done // BATCH % len(kinds)]
-        if node is alone:
-            fill(path, patience=0.05)  # what is 30 s old makes room
+        if node is alone and time.monotonic() - filled > 20:
+            # What is 30 s old makes room, all at once: another one.
+            alone = node = lab.node('alone%d' % done)
+            path = alone.path('broadcast')
+            kinds[-1] = (alone, path, write_blocked, 'parked_writes')
+            filled = time.monotonic()
+            fill(path)
         pids = fork_blocked(function, path, BATCH)
         try:
             # Every other batch is killed on its way, wherever it is.

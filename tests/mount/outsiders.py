@@ -223,7 +223,7 @@ def thousand(lab):
                 memory = resident(a.pid)
     equal(reader.result(5), ''.join('%d\n' % i for i in range(50, 1000, 100)),
           'messages meanwhile')
-    until(lambda: len(door.watch.events('refused')) == 1000, 5, '1,000 events')
+    until(lambda: len(door.watch.events('refused')) == 1000, 5 * SLOWNESS, '1,000 events')
     events = door.watch.events('refused')
     counts = collections.Counter(e.addr for e in events)
     # The kernel gives a port a second time now and then.
