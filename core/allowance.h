@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 struct allowance {
-	int64_t used_until; // microseconds; 0: never used. Before the clock began, where that is young
+	// Microseconds; 0: never used. On a machine that has just started, before its clock began.
+	int64_t used_until;
 };
 
 static inline bool allowance_take(
