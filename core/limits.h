@@ -53,9 +53,13 @@
 #define NEW_SOURCE_INTERVAL (100 * MILLISECOND)
 
 // A reader that keeps others waiting has this long to move at STALL_RATE.
-#define STALL_TIMEOUT	(3 * SECOND)
-#define STALL_RATE	(64 * KIB) // bytes per second
-#define POLICE_INTERVAL (100 * MILLISECOND)
+#define STALL_TIMEOUT (3 * SECOND)
+#define STALL_RATE    (64 * KIB) // bytes per second
+// What a user may make of these. In less time than ten looks take, a loaded processor does as much.
+#define STALL_TIMEOUT_MIN (10 * POLICE_INTERVAL)
+#define STALL_TIMEOUT_MAX (600 * SECOND)
+#define STALL_RATE_MAX	  (256 * MIB)
+#define POLICE_INTERVAL	  (100 * MILLISECOND)
 // A cut-loose reader gates again within this distance of the head.
 #define REATTACH_BYTES (1 * MIB)
 // A link that grants nothing for this long is dropped. Longer than STALL_TIMEOUT by enough for

@@ -16,6 +16,7 @@ struct overlay {
 	uint64_t shuffled, shuffle_next;
 	bool at_a_loss; // there are too few peers, and nobody to dial
 	uint64_t probe_next;
+	bool shrinking; // max_peers was lowered, and there are more
 };
 
 void overlay_init(struct node *node);
