@@ -168,6 +168,10 @@
 #define SPLIT_FORGET	     (60 * SECOND) // without evidence either way
 #define MEETING_PATIENCE     (10 * SECOND) // of a node that has only begun, with another component
 
+// Between two peers that are asked to go because max_peers was lowered, unless the first has gone:
+// all at once they would crowd the place that they are told of.
+#define SURPLUS_PAUSE (500 * MILLISECOND)
+
 // Direct links: no peers that count, and no broadcast.
 #define DIRECT_MAX  64		  // that others have dialled
 #define DIRECT_IDLE (60 * SECOND) // in use by neither end for so long, one ends

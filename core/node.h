@@ -273,8 +273,8 @@ int node_deny(struct node *node, const struct id *id);
 // Settings that change while the node runs.
 //
 // Takes min_peers, max_peers, ping_timeout, stall_timeout and min_rate, and nothing else. More
-// peers are dialled soon; those above max_peers are given up within some REWIRE_TIMEOUT, once they
-// had the time to find another one; a silence is measured by the next ping.
+// peers are dialled soon; those above max_peers are given up one after the other, once each had the
+// time to find another one; a silence is measured from the next ping on.
 void node_retune(struct node *node, const struct node_config *config);
 // The keys from now on; cleanses `fresh`. Links that are up stay.
 void node_rekey(struct node *node, struct keyring *fresh);

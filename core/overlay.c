@@ -460,10 +460,8 @@ static uint64_t next_due(const struct node *node)
 	DL_FOREACH (node->links, link)
 		if (link_up(link) && link->extra_until && link->extra_until < due)
 			due = link->extra_until;
-	if (o->shrinking)
-		DL_FOREACH (node->links, link)
-			if (link_up(link) && link->leaving_until && link->leaving_until < due)
-				due = link->leaving_until;
+	if (o->shrinking && retune_due(node) < due)
+		due = retune_due(node);
 	if (overlay_count(node) >= node->config.min_peers)
 		return due;
 	DL_FOREACH (node->directs, link)

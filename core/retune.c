@@ -113,8 +113,24 @@ void retune_shrink(struct node *node)
 	}
 	DL_FOREACH (node->links, link)
 		leaving += link_up(link) && link->leaving_until;
-	for (; too_many(node, leaving) && (link = cheapest(node)); leaving++)
-		see_off(node, link);
+	if (leaving > 0 && node->now < node->overlay.shrink_next)
+		return;
+	link = too_many(node, leaving) ? cheapest(node) : NULL;
+	if (!link)
+		return;
+	see_off(node, link);
+	node->overlay.shrink_next = node->now + SURPLUS_PAUSE;
+}
+
+uint64_t retune_due(const struct node *node)
+{
+	uint64_t due = UINT64_MAX, next = node->overlay.shrink_next;
+	const struct link *link;
+
+	DL_FOREACH (node->links, link)
+		if (link_up(link) && link->leaving_until && link->leaving_until < due)
+			due = link->leaving_until;
+	return next > node->now && next < due ? next : due;
 }
 
 static bool is_lower(uint32_t max, uint32_t than)
