@@ -217,7 +217,8 @@ void broadcast_tick(struct node *node)
 	b->police_next = node->now + POLICE_INTERVAL;
 	log_trim(&node->log, node->now);
 	publisher_report(node);
-	log_police(&node->log, node->now, pressed(node));
+	log_police(&node->log, node->now, pressed(node), node->config.stall_timeout,
+		node->config.min_rate);
 	police_links(node);
 	if (node->now >= b->settle_next) {
 		b->settle_next = node->now + RETAIN_TIME;

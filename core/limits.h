@@ -53,9 +53,13 @@
 #define NEW_SOURCE_INTERVAL (100 * MILLISECOND)
 
 // A reader that keeps others waiting has this long to move at STALL_RATE.
-#define STALL_TIMEOUT	(3 * SECOND)
-#define STALL_RATE	(64 * KIB) // bytes per second
-#define POLICE_INTERVAL (100 * MILLISECOND)
+#define STALL_TIMEOUT (3 * SECOND)
+#define STALL_RATE    (64 * KIB) // bytes per second
+// What a user may make of these. In less time than ten looks take, a loaded processor does as much.
+#define STALL_TIMEOUT_MIN (10 * POLICE_INTERVAL)
+#define STALL_TIMEOUT_MAX (600 * SECOND)
+#define STALL_RATE_MAX	  (256 * MIB)
+#define POLICE_INTERVAL	  (100 * MILLISECOND)
 // A cut-loose reader gates again within this distance of the head.
 #define REATTACH_BYTES (1 * MIB)
 // A link that grants nothing for this long is dropped. Longer than STALL_TIMEOUT by enough for
@@ -163,6 +167,10 @@
 #define SPLIT_CONFIRM	     (5 * SECOND)  // between two mismatches that make a netsplit
 #define SPLIT_FORGET	     (60 * SECOND) // without evidence either way
 #define MEETING_PATIENCE     (10 * SECOND) // of a node that has only begun, with another component
+
+// Between two peers that are asked to go because max_peers was lowered, unless the first has gone:
+// all at once they would crowd the place that they are told of.
+#define SURPLUS_PAUSE (500 * MILLISECOND)
 
 // Direct links: no peers that count, and no broadcast.
 #define DIRECT_MAX  64		  // that others have dialled

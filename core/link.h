@@ -90,6 +90,8 @@ struct link {
 	bool unknown_reported;	 // it has sent a frame of a type that we do not know
 	uint64_t extra_until;	 // one link too many because of this one, allowed until then
 	uint64_t rewiring_until; // somebody was asked to take our place on it
+	uint64_t
+		leaving_until; // it has become one too many; the peer has this long to find another
 
 	struct stream *stream;
 	struct pipe_peer *pipes; // borrowed; NULL: there are none

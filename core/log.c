@@ -204,17 +204,17 @@ static void cursor_settle(struct cursor *c)
 	}
 }
 
-void log_police(struct log *log, uint64_t now, bool pressed)
+void log_police(struct log *log, uint64_t now, bool pressed, uint64_t timeout, uint64_t rate)
 {
 	struct cursor *c, *next, *last = NULL;
 
 	DL_FOREACH_SAFE (log->gating, c, next) {
 		cursor_settle(c); // own messages that it does not want are not its lag
 		bool behind = cursor_distance(c) > REATTACH_BYTES;
-		if (!pressed || !behind || c->passed >= STALL_RATE * STALL_TIMEOUT / SECOND) {
+		if (!pressed || !behind || c->passed >= rate * timeout / SECOND) {
 			c->passed = 0;
 			c->passed_since = now;
-		} else if (now - c->passed_since > STALL_TIMEOUT) {
+		} else if (now - c->passed_since > timeout) {
 			log_cut_loose(log, c);
 			continue;
 		}

@@ -70,9 +70,10 @@ void log_unhold(struct log *log, struct batch *b);
 void log_trim(struct log *log, uint64_t now);
 // When the oldest batch is too old; UINT64_MAX: there is none.
 uint64_t log_due(const struct log *log);
-// Cuts loose the readers that hold others up: `pressed` says that somebody waits for room. To be
-// called often (POLICE_INTERVAL) while anything is held.
-void log_police(struct log *log, uint64_t now, bool pressed);
+// Cuts loose the readers that hold others up, slower than `rate` (bytes per second) for `timeout`:
+// `pressed` says that somebody waits for room. To be called often (POLICE_INTERVAL) while anything
+// is held.
+void log_police(struct log *log, uint64_t now, bool pressed, uint64_t timeout, uint64_t rate);
 
 void cursor_open(struct cursor *c, struct log *log, uint64_t now);
 void cursor_close(struct cursor *c);

@@ -14,6 +14,7 @@
 #include "core/handshake.h"
 #include "core/mutant.h"
 #include "core/node_inner.h"
+#include "core/retune.h"
 
 bool node_may_dial(const struct address *a)
 {
@@ -34,6 +35,7 @@ struct node *node_new(const struct node_config *config, const struct node_driver
 	if (!node)
 		return NULL;
 	node->config = *config;
+	retune_defaults(&node->config);
 	node->driver = *driver;
 	node->random.state = config->seed;
 	node->instance = random_next(&node->random);

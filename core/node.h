@@ -45,7 +45,9 @@ struct node_config {
 	uint32_t min_peers;
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;
-	bool discovery; // find others on the local network
+	uint64_t stall_timeout; // of a reader that holds others up; 0: STALL_TIMEOUT
+	uint64_t min_rate;	// at which it does not, bytes per second; 0: STALL_RATE
+	bool discovery;		// find others on the local network
 	// Does not announce itself as a member: simulated networks are too large for every node to
 	// know every other.
 	bool quiet;
@@ -268,8 +270,12 @@ int node_drop(struct node *node, const struct id *id);
 int node_allow(struct node *node, const struct id *id);
 int node_deny(struct node *node, const struct id *id);
 
-// Settings that were read again.
+// Settings that change while the node runs.
 //
+// Takes min_peers, max_peers, ping_timeout, stall_timeout and min_rate, and nothing else. More
+// peers are dialled soon; those above max_peers are given up one after the other, once each had the
+// time to find another one; a silence is measured from the next ping on.
+void node_retune(struct node *node, const struct node_config *config);
 // The keys from now on; cleanses `fresh`. Links that are up stay.
 void node_rekey(struct node *node, struct keyring *fresh);
 // The lists from now on; empties `fresh`.

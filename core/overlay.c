@@ -9,6 +9,7 @@
 
 #include "core/mutant.h"
 #include "core/node_inner.h"
+#include "core/retune.h"
 
 void overlay_init(struct node *node)
 {
@@ -459,6 +460,8 @@ static uint64_t next_due(const struct node *node)
 	DL_FOREACH (node->links, link)
 		if (link_up(link) && link->extra_until && link->extra_until < due)
 			due = link->extra_until;
+	if (o->shrinking && retune_due(node) < due)
+		due = retune_due(node);
 	if (overlay_count(node) >= node->config.min_peers)
 		return due;
 	DL_FOREACH (node->directs, link)
@@ -479,6 +482,7 @@ void overlay_tick(struct node *node)
 	o->next = UINT64_MAX; // anything below that changes matters sets it to 0
 	gather(node);
 	shed(node);
+	retune_shrink(node);
 	probe(node);
 	shuffle(node);
 	uint64_t due = next_due(node);

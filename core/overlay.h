@@ -16,6 +16,8 @@ struct overlay {
 	uint64_t shuffled, shuffle_next;
 	bool at_a_loss; // there are too few peers, and nobody to dial
 	uint64_t probe_next;
+	bool shrinking;	      // max_peers was lowered, and there are more
+	uint64_t shrink_next; // when the next peer is asked to go, whether or not the last has gone
 };
 
 void overlay_init(struct node *node);

@@ -66,6 +66,21 @@ static void read_verbs(struct handle *h, fuse_req_t req, size_t size)
 		h->position += size < left ? size : left;
 }
 
+// The value of now, whenever reading begins.
+static void read_setting(struct handle *h, fuse_req_t req, size_t size, uint64_t offset)
+{
+	int r = 0;
+
+	if (offset == 0) {
+		buffer_fini(&h->text);
+		r = config_read(&h->set->config, h->key, &h->text);
+	}
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		handle_reply_text(h, req, size, offset);
+}
+
 // A reader passes over what was trimmed before it came there; from then on its offsets are
 // shifted. A seek makes them absolute again.
 static void read_log(struct handle *h, fuse_req_t req, size_t size, uint64_t offset)
@@ -188,6 +203,9 @@ void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, in
 		return;
 	case TREE_VERBS:
 		read_verbs(h, req, size);
+		return;
+	case TREE_SETTING:
+		read_setting(h, req, size, (uint64_t)offset);
 		return;
 	case TREE_FEED:
 	case TREE_DUPLEX:
@@ -316,6 +334,14 @@ static void write_verbs(struct handle *h, fuse_req_t req, const uint8_t *data, s
 	call_reply_written(req, ctl.at, (int)r);
 }
 
+// Each write is one value, wherever in the file: `>>` appends nothing.
+static void write_setting(struct handle *h, fuse_req_t req, const void *data, size_t size)
+{
+	int r = config_write(&h->set->config, h->set->node, h->key, data, size);
+
+	call_reply_written(req, r < 0 ? 0 : size, r);
+}
+
 void handle_write(struct handle *h, fuse_req_t req, const void *data, size_t size, int flags)
 {
 	if (h->set->stopping) {
@@ -330,6 +356,9 @@ void handle_write(struct handle *h, fuse_req_t req, const void *data, size_t siz
 		return;
 	case TREE_VERBS:
 		write_verbs(h, req, data, size);
+		return;
+	case TREE_SETTING:
+		write_setting(h, req, data, size);
 		return;
 	case TREE_TEXT:
 	case TREE_LOG:

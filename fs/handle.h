@@ -9,6 +9,7 @@
 #include "core/buffer.h"
 #include "core/node.h"
 #include "fs/call.h"
+#include "fs/config.h"
 #include "fs/ctl.h"
 #include "fs/tree.h"
 
@@ -18,7 +19,9 @@ struct handle {
 	enum tree_kind kind;
 	bool readable;
 	bool writable;
-	struct buffer text;	      // TREE_TEXT, TREE_VERBS, TREE_DIRECTORY: what reading gives
+	struct buffer
+		text;	 // TREE_TEXT, TREE_VERBS, TREE_SETTING, TREE_DIRECTORY: what reading gives
+	const char *key; // TREE_SETTING: its name
 	uint64_t position;	      // TREE_LOG, TREE_VERBS: where the last READ ended
 	uint64_t shift;		      // TREE_LOG: added to the offsets that its user knows
 	struct cursor cursor;	      // TREE_FEED, readable
@@ -43,6 +46,7 @@ struct handles {
 	void (*flush)(void *context); // sends what was written, NULL: nobody does
 	void *flush_context;
 	struct ctl_keeper keeper;
+	struct config config;
 	uint32_t count;
 };
 

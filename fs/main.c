@@ -223,6 +223,8 @@ static enum exit_code start_node(struct daemon *d)
 		.min_peers = d->options.min_peers,
 		.max_peers = d->options.max_peers,
 		.ping_timeout = d->options.ping_timeout,
+		.stall_timeout = d->options.stall_timeout,
+		.min_rate = d->options.min_rate,
 		.discovery = options_discovery(&d->options),
 	};
 

@@ -76,6 +76,9 @@ static int open_kind(
 		return ctl_help(&h->text);
 	case TREE_TEXT:
 		return file->render(&h->text, &context);
+	case TREE_SETTING:
+		h->key = file->name;
+		return 0;
 	case TREE_LOG:
 	case TREE_DIRECTORY:
 	case TREE_SYMLINK:
@@ -127,6 +130,7 @@ static unsigned open_flags(enum tree_kind kind)
 		       FOPEN_PARALLEL_DIRECT_WRITES;
 	case TREE_TEXT:
 	case TREE_LOG:
+	case TREE_SETTING:
 		return FOPEN_DIRECT_IO | FOPEN_NOFLUSH;
 	case TREE_DIRECTORY:
 	case TREE_SYMLINK:

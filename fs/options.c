@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fs/setting.h"
+#include "fs/tuning.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof(a)[0])
 #define ADVICE	      "see smokefs --help"
@@ -35,7 +36,7 @@ static const char *const dropped_names[] = { "_netdev", "nofail", "auto", "noaut
 
 // Unknown names.
 
-#define WORD_MAX 32
+#define WORD_MAX SETTING_NAME
 
 // Edits (insert, delete, replace, swap of neighbours) between two words; '-' and '_' are one.
 static unsigned edit_distance(const char *a, const char *b)
@@ -74,21 +75,12 @@ static void suggest(const char *word, const char *name, unsigned *best, const ch
 	*found = name;
 }
 
-// A name spelt for -o.
-static void underscore(char out[WORD_MAX], const char *name)
-{
-	snprintf(out, WORD_MAX, "%s", name);
-	for (char *p = out; *p; p++)
-		if (*p == '-')
-			*p = '_';
-}
-
 static int complain_unknown(struct options *o, const char *word, bool in_o)
 {
 	// A third of a word may be wrong, or it is another word.
 	unsigned best = (unsigned)strlen(word) / 3 + 1;
 	const char *found = NULL;
-	char name[WORD_MAX];
+	char name[SETTING_NAME];
 
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		if (in_o && settings[i].command_line)
@@ -105,7 +97,7 @@ static int complain_unknown(struct options *o, const char *word, bool in_o)
 	if (!found)
 		return options_complain(
 			o, "%s%.64s: unknown option; " ADVICE, in_o ? "-o " : "--", word);
-	underscore(name, found);
+	setting_spell(name, found);
 	return options_complain(o, "%s%.64s: unknown option; did you mean '%s%s'?",
 		in_o ? "-o " : "--", word, in_o ? "-o " : "--", in_o ? name : found);
 }
@@ -153,19 +145,6 @@ static bool take_mount_option(struct options *o, const char *name)
 	return true;
 }
 
-static const struct setting *find_setting(const char *name)
-{
-	char spelt[WORD_MAX];
-	for (size_t i = 0; i < SETTING_COUNT; i++) {
-		const struct setting *s = &settings[i];
-		underscore(spelt, s->name);
-		if (!s->command_line && ((!s->alias_only && strcmp(name, spelt) == 0) ||
-						(s->alias && strcmp(name, s->alias) == 0)))
-			return s;
-	}
-	return NULL;
-}
-
 static int take_word(struct options *o, char *word)
 {
 	char shown[WORD_MAX + 4];
@@ -176,7 +155,7 @@ static int take_word(struct options *o, char *word)
 		return 0;
 	if (equals)
 		*equals = '\0';
-	s = find_setting(word);
+	s = setting_find(word);
 	if (!s)
 		return complain_unknown(o, word, true);
 	snprintf(shown, sizeof shown, "-o %.*s", WORD_MAX, word);
@@ -327,6 +306,8 @@ int options_parse(struct options *o, int argc, char **argv)
 	o->min_peers = MIN_PEERS_DEFAULT;
 	o->max_peers = MAX_PEERS_DEFAULT;
 	o->ping_timeout = PING_TIMEOUT_DEFAULT;
+	o->stall_timeout = STALL_TIMEOUT;
+	o->min_rate = STALL_RATE;
 	o->log_level = LEVEL_INFO;
 	o->gid = (gid_t)-1;
 	o->mask = 077;
@@ -336,7 +317,7 @@ int options_parse(struct options *o, int argc, char **argv)
 		return o->outcome;
 	if (take_positionals(o, argc - optind, argv + optind) < 0)
 		return -EINVAL;
-	if (o->max_peers && o->min_peers > o->max_peers)
+	if (!tuning_agrees(o))
 		return options_complain(o,
 			"--min-peers %u is more than --max-peers %u; raise the one or lower the "
 			"other (--max-peers 0: no limit)",
@@ -375,6 +356,8 @@ const char *options_usage(void)
 	       "      --min-peers N        look for more peers below this (3)\n"
 	       "      --max-peers N        keep no more peers than this; 0: no limit (5)\n"
 	       "      --ping-timeout MS    a peer silent for this long is gone (3000)\n"
+	       "      --stall-timeout MS   a reader that holds others up this long is cut loose (3000)\n"
+	       "      --min-rate BYTES     ... unless it reads so many a second (65536)\n"
 	       "      --name NAME          name of this node (the host name)\n"
 	       "      --key FILE           the key of the network\n"
 	       "      --new-key            make that file: a new network\n"

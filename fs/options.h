@@ -38,6 +38,8 @@ struct options {
 	uint32_t min_peers;
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;
+	uint64_t stall_timeout;
+	uint64_t min_rate; // bytes per second
 	char name[NAME_MAX_LENGTH + 1];
 	const char *key; // NULL: the default file
 	bool new_key;

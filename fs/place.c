@@ -102,6 +102,7 @@ enum exit_code place_mount(struct daemon *d)
 		.ended = daemon_session_ended,
 		.flush = daemon_session_flush,
 		.keep_access = daemon_keep_access,
+		.settings = { &d->options, &d->journal.level },
 	};
 	int r;
 

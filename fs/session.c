@@ -193,6 +193,7 @@ int session_new(struct session **session, const struct session_config *config, s
 	s->ops.handles.flush = config->flush;
 	s->ops.handles.flush_context = config->context;
 	s->ops.handles.keeper = (struct ctl_keeper){ config->context, config->keep_access };
+	s->ops.handles.config = config->settings;
 
 	int r = make_fuse(&s->fuse, config->mount_options, config->debug, &s->ops);
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "core/node.h"
+#include "fs/config.h"
 #include "fs/tree.h"
 
 struct session;
@@ -25,6 +26,7 @@ struct session_config {
 	void (*flush)(void *context);
 	// Keeps who may link beyond this run. 0 or -errno.
 	int (*keep_access)(void *context, const struct id *id, bool allowed);
+	struct config settings; // what `config` changes
 };
 
 // Mounts, or takes over what is mounted, and the device with it. 0 or -errno; libfuse has said why

@@ -12,22 +12,7 @@
 #include <unistd.h>
 
 #include "core/listen.h"
-
-// The number, or -EINVAL. Nine digits fit into any long.
-static long parse_number(struct options *o, const char *shown, const char *value, const char *unit,
-	long low, long high)
-{
-	char *end;
-	long n = 0;
-	bool digits = isdigit((unsigned char)*value) && strlen(value) < 10;
-
-	if (digits)
-		n = strtol(value, &end, 10);
-	if (!digits || *end || n < low || n > high)
-		return options_complain(o, "%s: '%.64s' is not a number from %ld to %ld%s", shown,
-			value, low, high, unit);
-	return n;
-}
+#include "fs/tuning.h"
 
 // Addresses and seeds.
 
@@ -55,10 +40,10 @@ static int set_subnet(struct options *o, const char *shown, const char *value, c
 	if (address_parse_host(&subnet, host, o->address.port) < 0)
 		return options_complain(
 			o, "%s: '%.64s' is not an IP address; write 192.168.2.0/24", shown, host);
-	bits = parse_number(
+	bits = setting_parse_number(
 		o, shown, slash + 1, " bits of a subnet", 0, subnet.family == 6 ? 128 : 32);
 	if (bits < 0)
-		return -EINVAL;
+		return (int)bits;
 	if (listen_find_interface(&o->address, &subnet, (unsigned)bits) < 0)
 		return options_complain(o,
 			"%s: no interface of this machine has an address in %.64s; see 'ip address'",
@@ -92,9 +77,9 @@ static int set_address(struct options *o, const char *shown, const char *value)
 
 static int set_port(struct options *o, const char *shown, const char *value)
 {
-	long n = parse_number(o, shown, value, "", 1, UINT16_MAX);
+	long n = setting_parse_number(o, shown, value, "", 1, UINT16_MAX);
 	if (n < 0)
-		return -EINVAL;
+		return (int)n;
 	o->address.port = (uint16_t)n;
 	return 0;
 }
@@ -153,34 +138,6 @@ bool setting_is_seeds(const char *value)
 }
 
 // The other settings.
-
-static int set_min_peers(struct options *o, const char *shown, const char *value)
-{
-	long n = parse_number(o, shown, value, "", 0, PEERS_BOUND);
-	if (n < 0)
-		return -EINVAL;
-	o->min_peers = (uint32_t)n;
-	return 0;
-}
-
-static int set_max_peers(struct options *o, const char *shown, const char *value)
-{
-	long n = parse_number(o, shown, value, " (0: no limit)", 0, PEERS_BOUND);
-	if (n < 0)
-		return -EINVAL;
-	o->max_peers = (uint32_t)n;
-	return 0;
-}
-
-static int set_ping_timeout(struct options *o, const char *shown, const char *value)
-{
-	long n = parse_number(o, shown, value, " milliseconds", PING_TIMEOUT_MIN / MILLISECOND,
-		PING_TIMEOUT_MAX / MILLISECOND);
-	if (n < 0)
-		return -EINVAL;
-	o->ping_timeout = (uint64_t)n * MILLISECOND;
-	return 0;
-}
 
 static bool is_name_byte(char c)
 {
@@ -248,27 +205,6 @@ static int set_state(struct options *o, const char *shown, const char *value)
 	return 0;
 }
 
-static int set_log_level(struct options *o, const char *shown, const char *value)
-{
-	static const char *const names[] = {
-		[LEVEL_TRACE] = "trace",
-		[LEVEL_DEBUG] = "debug",
-		[LEVEL_INFO] = "info",
-		[LEVEL_WARN] = "warn",
-		[LEVEL_ERROR] = "error",
-		[LEVEL_FATAL] = "fatal",
-	};
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		if (strcmp(value, names[i]) != 0)
-			continue;
-		o->log_level = (enum log_level)i;
-		return 0;
-	}
-	return options_complain(o,
-		"%s: '%.64s' is not one of trace, debug, info, warn, error and fatal", shown,
-		value);
-}
-
 static int set_log(struct options *o, const char *shown, const char *value)
 {
 	if (*value == '\0')
@@ -290,9 +226,9 @@ static int set_log(struct options *o, const char *shown, const char *value)
 
 static int set_wait(struct options *o, const char *shown, const char *value)
 {
-	long n = value ? parse_number(o, shown, value, " seconds", 1, WAIT_SECONDS_MAX) : 0;
+	long n = value ? setting_parse_number(o, shown, value, " seconds", 1, WAIT_SECONDS_MAX) : 0;
 	if (n < 0)
-		return -EINVAL;
+		return (int)n;
 	o->wait = true;
 	o->wait_time = (uint64_t)n * SECOND;
 	return 0;
@@ -330,9 +266,9 @@ static int set_gid(struct options *o, const char *shown, const char *value)
 	if (!isdigit((unsigned char)*value))
 		return options_complain(
 			o, "%s: '%.64s': there is no such group; see 'getent group'", shown, value);
-	n = parse_number(o, shown, value, ", nor the name of a group", 0, 999999999);
+	n = setting_parse_number(o, shown, value, ", nor the name of a group", 0, 999999999);
 	if (n < 0)
-		return -EINVAL;
+		return (int)n;
 	o->gid = (gid_t)n;
 	return 0;
 }
@@ -398,14 +334,20 @@ const struct setting settings[] = {
 	{ "port", 'p', VALUE_REQUIRED, set_port },
 	{ "seed", 's', VALUE_REQUIRED, setting_set_seeds, .alias = "seeds" },
 	{ "no-discovery", 0, VALUE_NONE, set_no_discovery },
-	{ "min-peers", 0, VALUE_REQUIRED, set_min_peers, .alias = "minPeerNo" },
-	{ "max-peers", 0, VALUE_REQUIRED, set_max_peers, .alias = "maxPeerNo" },
-	{ "ping-timeout", 0, VALUE_REQUIRED, set_ping_timeout, .alias = "pingTimeout" },
+	{ "min-peers", 0, VALUE_REQUIRED, tuning_set_min_peers, .alias = "minPeerNo",
+		.show = tuning_show_min_peers },
+	{ "max-peers", 0, VALUE_REQUIRED, tuning_set_max_peers, .alias = "maxPeerNo",
+		.show = tuning_show_max_peers },
+	{ "ping-timeout", 0, VALUE_REQUIRED, tuning_set_ping_timeout, .alias = "pingTimeout",
+		.show = tuning_show_ping_timeout },
+	{ "stall-timeout", 0, VALUE_REQUIRED, tuning_set_stall_timeout,
+		.show = tuning_show_stall_timeout },
+	{ "min-rate", 0, VALUE_REQUIRED, tuning_set_min_rate, .show = tuning_show_min_rate },
 	{ "name", 0, VALUE_REQUIRED, set_name },
 	{ "key", 0, VALUE_REQUIRED, set_key },
 	{ "new-key", 0, VALUE_NONE, set_new_key },
 	{ "state", 0, VALUE_REQUIRED, set_state },
-	{ "log-level", 0, VALUE_REQUIRED, set_log_level },
+	{ "log-level", 0, VALUE_REQUIRED, tuning_set_log_level, .show = tuning_show_log_level },
 	{ "log", 0, VALUE_REQUIRED, set_log },
 	{ "wait", 0, VALUE_OPTIONAL, set_wait },
 	{ "foreground", 'f', VALUE_NONE, set_foreground },
@@ -422,3 +364,25 @@ const struct setting settings[] = {
 };
 
 _Static_assert(sizeof settings / sizeof settings[0] == SETTING_COUNT, "setting.h counts them");
+
+void setting_spell(char out[SETTING_NAME], const char *name)
+{
+	snprintf(out, SETTING_NAME, "%s", name);
+	for (char *p = out; *p; p++)
+		if (*p == '-')
+			*p = '_';
+}
+
+const struct setting *setting_find(const char *spelt)
+{
+	char name[SETTING_NAME];
+
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &settings[i];
+		setting_spell(name, s->name);
+		if (!s->command_line && ((!s->alias_only && strcmp(spelt, name) == 0) ||
+						(s->alias && strcmp(spelt, s->alias) == 0)))
+			return s;
+	}
+	return NULL;
+}

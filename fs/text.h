@@ -17,6 +17,7 @@ struct text_context {
 
 // Each appends the file's content: 0, -ENOMEM, or -ESTALE when the peer is gone.
 int text_status(struct buffer *out, const struct text_context *context);
+int text_metrics(struct buffer *out, const struct text_context *context);
 int text_members(struct buffer *out, const struct text_context *context);
 int text_id(struct buffer *out, const struct text_context *context);
 int text_version(struct buffer *out, const struct text_context *context);

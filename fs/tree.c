@@ -37,6 +37,14 @@ static const struct tree_file files[] = {
 	{ TREE_BY_ADDRESS, TREE_ROOT, "by-address", TREE_DIRECTORY, 0500, NULL },
 	{ TREE_NAME_LINK, TREE_BY_NAME, NULL, TREE_SYMLINK, 0777, NULL },
 	{ TREE_ADDRESS_LINK, TREE_BY_ADDRESS, NULL, TREE_SYMLINK, 0777, NULL },
+	{ TREE_METRICS, TREE_ROOT, "metrics", TREE_TEXT, 0400, text_metrics },
+	{ TREE_CONFIG, TREE_ROOT, "config", TREE_DIRECTORY, 0500, NULL },
+	{ TREE_MIN_PEERS, TREE_CONFIG, "min_peers", TREE_SETTING, 0600, NULL },
+	{ TREE_MAX_PEERS, TREE_CONFIG, "max_peers", TREE_SETTING, 0600, NULL },
+	{ TREE_PING_TIMEOUT, TREE_CONFIG, "ping_timeout", TREE_SETTING, 0600, NULL },
+	{ TREE_STALL_TIMEOUT, TREE_CONFIG, "stall_timeout", TREE_SETTING, 0600, NULL },
+	{ TREE_MIN_RATE, TREE_CONFIG, "min_rate", TREE_SETTING, 0600, NULL },
+	{ TREE_LOG_LEVEL, TREE_CONFIG, "log_level", TREE_SETTING, 0600, NULL },
 };
 #define FILES (sizeof files / sizeof *files)
 
@@ -93,6 +101,7 @@ static bool may_wait(const struct tree_file *file)
 	case TREE_SYMLINK:
 	case TREE_TEXT:
 	case TREE_LOG:
+	case TREE_SETTING:
 		return false;
 	}
 	return false;
@@ -258,6 +267,7 @@ static mode_t kind_format(enum tree_kind kind)
 	case TREE_DUPLEX:
 	case TREE_FIFO:
 	case TREE_VERBS:
+	case TREE_SETTING:
 		return S_IFREG;
 	}
 	return 0;

@@ -41,18 +41,27 @@ enum tree_type {
 	TREE_BY_ADDRESS,
 	TREE_NAME_LINK,
 	TREE_ADDRESS_LINK,
+	TREE_METRICS,
+	TREE_CONFIG,
+	TREE_MIN_PEERS,
+	TREE_MAX_PEERS,
+	TREE_PING_TIMEOUT,
+	TREE_STALL_TIMEOUT,
+	TREE_MIN_RATE,
+	TREE_LOG_LEVEL,
 	TREE_TYPES,
 };
 
 enum tree_kind {
 	TREE_DIRECTORY,
 	TREE_SYMLINK,
-	TREE_TEXT,   // rendered at open
-	TREE_LOG,    // grows, at absolute offsets
-	TREE_FEED,   // messages
-	TREE_DUPLEX, // a stream to a peer
-	TREE_FIFO,   // a pipe to a peer
-	TREE_VERBS,  // commands
+	TREE_TEXT,    // rendered at open
+	TREE_LOG,     // grows, at absolute offsets
+	TREE_FEED,    // messages
+	TREE_DUPLEX,  // a stream to a peer
+	TREE_FIFO,    // a pipe to a peer
+	TREE_VERBS,   // commands
+	TREE_SETTING, // one value, named after its setting
 };
 
 struct tree_file {

@@ -72,6 +72,7 @@ static uint32_t events_of(struct handle *h)
 		return node_events(h->set->node)->head > h->position + h->shift ? all : 0;
 	case TREE_TEXT:
 	case TREE_VERBS:
+	case TREE_SETTING:
 	case TREE_DIRECTORY:
 	case TREE_SYMLINK:
 		return all;
@@ -91,6 +92,7 @@ static unsigned changes_of(enum tree_kind kind)
 		return NODE_CHANGED_EVENTS;
 	case TREE_TEXT:
 	case TREE_VERBS:
+	case TREE_SETTING:
 	case TREE_DIRECTORY:
 	case TREE_SYMLINK:
 		return 0;

@@ -27,6 +27,8 @@ static void check(const struct options *o, int r)
 	assert(o->max_peers == 0 || o->min_peers <= o->max_peers);
 	assert(o->min_peers <= PEERS_BOUND && o->max_peers <= PEERS_BOUND);
 	assert(o->ping_timeout >= PING_TIMEOUT_MIN && o->ping_timeout <= PING_TIMEOUT_MAX);
+	assert(o->stall_timeout >= STALL_TIMEOUT_MIN && o->stall_timeout <= STALL_TIMEOUT_MAX);
+	assert(o->min_rate > 0 && o->min_rate <= STALL_RATE_MAX);
 	assert(o->seed_count <= SEEDS_MAX && o->wait_time <= WAIT_SECONDS_MAX * SECOND);
 	assert(!o->key || o->key[0]);
 	assert(!o->state || o->state[0]);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define NOW 1000000u
+// As by default.
+#define log_police(l, now, pressed) log_police(l, now, pressed, STALL_TIMEOUT, STALL_RATE)
 
 static struct log l;
 static unsigned released, trimmed, detached;
@@ -535,6 +537,23 @@ Test(log, police_leaves_alone_who_reads_fast_enough)
 		now += SECOND / 10;
 		read_fill(&c, now, STALL_RATE * 3 / 2 / 10, fill_of(0));
 	}
+	cursor_close(&c);
+}
+
+// With other figures, which a user may set.
+Test(log, police_takes_its_figures_as_they_are_given)
+{
+	struct cursor c;
+	fall_behind(&c);
+	(log_police)(&l, NOW, true, SECOND, 1000);
+	// Enough for a thousand bytes a second, and not for the default.
+	read_fill(&c, NOW, 2000, fill_of(0));
+	(log_police)(&l, NOW + SECOND + 1, true, SECOND, 1000);
+	cr_expect_eq(detached, 0);
+	(log_police)(&l, NOW + 2 * SECOND + 1, true, SECOND, 1000);
+	cr_expect_eq(detached, 0);
+	(log_police)(&l, NOW + 2 * SECOND + 2, true, SECOND, 1000);
+	cr_expect_eq(detached, 1);
 	cursor_close(&c);
 }
 

@@ -2,8 +2,11 @@
 #include "fs/options.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "fs/setting.h"
 
 static struct options o;
 
@@ -41,6 +44,8 @@ Test(options, defaults)
 	cr_assert_eq(o.min_peers, 3);
 	cr_assert_eq(o.max_peers, 5);
 	cr_assert_eq(o.ping_timeout, 3 * SECOND);
+	cr_assert_eq(o.stall_timeout, 3 * SECOND);
+	cr_assert_eq(o.min_rate, 64 * KIB);
 	cr_assert_eq(o.log_target, LOG_TO_AUTO);
 	cr_assert_eq(o.log_level, LEVEL_INFO);
 	cr_assert_not(o.foreground);
@@ -156,6 +161,11 @@ Test(options, bounds)
 	REFUSE("--max-peers 5x mnt", "0 to 1000");
 	REFUSE("--max-peers 99999999999999999999 mnt", "0 to 1000");
 	REFUSE("--ping-timeout 99 mnt", "100 to 600000 milliseconds");
+	REFUSE("--stall-timeout 999 mnt", "1000 to 600000 milliseconds");
+	REFUSE("--stall-timeout -1 mnt", "1000 to 600000 milliseconds");
+	REFUSE("--min-rate 0 mnt", "1 to 268435456 bytes per second");
+	REFUSE("--min-rate 268435457 mnt", "1 to 268435456 bytes per second");
+	REFUSE("--min-rate 64k mnt", "'64k' is not a number");
 	REFUSE("-p 0 mnt", "1 to 65535");
 	REFUSE("-p 65536 mnt", "1 to 65535");
 	REFUSE("--min-peers 6 mnt", "--min-peers 6 is more than --max-peers 5");
@@ -213,6 +223,47 @@ Test(options, in_the_way_of_mount)
 	cr_assert_str_eq(o.mount_options, "nodev,dev,dirsync,sync");
 	ACCEPT("mnt -o ,,port=9000,,");
 	cr_assert_eq(o.address.port, 9000);
+}
+
+// What is out of bounds is told from what is no number, for files in the mount.
+Test(options, numbers_and_bounds)
+{
+	static const char *const out[] = { "1001", "-1", "-0", "9999999999",
+		"99999999999999999999" };
+	static const char *const none[] = { "", "-", "x", "1x", " 1", "1 ", "+1", "--1", "0x1",
+		"1.0" };
+	const struct setting *s = setting_find("max_peers");
+
+	ACCEPT("mnt");
+	for (size_t i = 0; i < sizeof out / sizeof *out; i++)
+		cr_assert_eq(s->set(&o, "x", out[i]), -ERANGE, "%s", out[i]);
+	for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+		cr_assert_eq(s->set(&o, "x", none[i]), -EINVAL, "%s", none[i]);
+	cr_assert_eq(o.max_peers, 5);
+	cr_assert_eq(s->set(&o, "x", "007"), 0);
+	cr_assert_eq(o.max_peers, 7);
+}
+
+// Whatever can be shown is understood when it is set.
+Test(options, shown_values)
+{
+	char text[SETTING_SHOWN], again[SETTING_SHOWN];
+	size_t count = 0;
+
+	ACCEPT("mnt -o min_peers=1,max_peers=7,ping_timeout=500,stall_timeout=1234,min_rate=9,"
+	       "log_level=warn");
+	struct options before = o;
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		if (!settings[i].show)
+			continue;
+		count++;
+		settings[i].show(&before, text);
+		ACCEPT("mnt");
+		cr_assert_eq(settings[i].set(&o, "x", text), 0, "%s", text);
+		settings[i].show(&o, again);
+		cr_assert_str_eq(again, text);
+	}
+	cr_assert_eq(count, 6);
 }
 
 Test(options, settings_within_o)
