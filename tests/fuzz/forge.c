@@ -149,7 +149,6 @@ bool forge_read(const uint8_t *data, size_t n, struct forged_message *m)
 
 void forge_header(struct buffer *out, const struct forged_batch *b)
 {
-	struct stamp stamp = stamp_of(b->origin, b->incarnation, b->network);
 	uint32_t lengths[BATCH_COUNT], bytes = forge_bytes(b->shape);
 	uint8_t hashes[(MESSAGE_MAX + CHUNK_BYTES - 1) / CHUNK_BYTES][DIGEST_BYTES];
 	struct buffer data = BUFFER_INIT;
@@ -164,8 +163,12 @@ void forge_header(struct buffer *out, const struct forged_batch *b)
 	}
 	if (b->damage == FORGE_HASH)
 		hashes[batch_chunks(bytes) - 1][0] ^= 1;
-	wire_put_batch(
-		out, &stamp, b->first, bytes, (uint16_t)shapes[b->shape].count, lengths, hashes[0]);
+	struct frame_batch f = { .stamp = stamp_of(b->origin, b->incarnation, b->network),
+		.first = b->first,
+		.bytes = bytes,
+		.count = (uint16_t)shapes[b->shape].count,
+		.hashes = hashes[0] };
+	wire_put_batch(out, &f, lengths);
 	sign(out, at, BATCH_TAG, b->origin, b->damage);
 	buffer_fini(&data);
 }

@@ -430,6 +430,7 @@ struct example {
 	uint16_t count;
 	uint32_t lengths[3];
 	uint8_t hashes[2][DIGEST_BYTES];
+	uint64_t topic;
 };
 
 static struct example hello_world(void)
@@ -442,14 +443,20 @@ static struct example hello_world(void)
 
 static void put_example(struct buffer *b, const struct example *e)
 {
-	struct stamp stamp = own_stamp();
-	wire_put_batch(b, &stamp, e->first, e->bytes, e->count, e->lengths, e->hashes[0]);
+	struct frame_batch f = { .stamp = own_stamp(),
+		.first = e->first,
+		.topic = e->topic,
+		.bytes = e->bytes,
+		.count = e->count,
+		.hashes = e->hashes[0] };
+	wire_put_batch(b, &f, e->lengths);
 	sign(b, BATCH_TAG);
 }
 
 static void expect_example(const struct frame_batch *g, const struct example *e)
 {
 	cr_expect_eq(g->first, e->first);
+	cr_expect_eq(g->topic, e->topic);
 	cr_expect_eq(g->bytes, e->bytes);
 	cr_assert_eq(g->count, e->count);
 	for (uint16_t i = 0; i < e->count; i++)

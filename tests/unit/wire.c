@@ -518,6 +518,8 @@ static void expect_stamp(const struct stamp *got)
 	cr_expect_eq(got->incarnation, stamp.incarnation);
 }
 
+#define TOPIC 0xf1e2d3c4b5a69788
+
 // A signed header in `header`.
 static void seal_batch(uint64_t first, uint32_t sum, uint16_t count, const uint32_t *lengths)
 {
@@ -525,7 +527,13 @@ static void seal_batch(uint64_t first, uint32_t sum, uint16_t count, const uint3
 	static uint8_t more[65 * DIGEST_BYTES];
 	buffer_consume(&header, buffer_length(&header));
 	memcpy(more, hashes, sizeof hashes);
-	wire_put_batch(&header, &stamp, first, sum, count, lengths, more);
+	struct frame_batch f = { .stamp = stamp,
+		.first = first,
+		.topic = TOPIC,
+		.bytes = sum,
+		.count = count,
+		.hashes = more };
+	wire_put_batch(&header, &f, lengths);
 	buffer_append(&header, signature, sizeof signature);
 }
 
@@ -534,6 +542,7 @@ static void expect_batch(const struct frame_batch *g, const uint8_t *p, size_t n
 {
 	expect_stamp(&g->stamp);
 	cr_expect_eq(g->first, first);
+	cr_expect_eq(g->topic, TOPIC);
 	cr_expect_eq(g->bytes, sum);
 	cr_assert_eq(g->count, count);
 	for (uint16_t i = 0; i < count; i++)
