@@ -27,6 +27,8 @@ void handle_close(struct handle *h)
 	watch_forget(h);
 	if (h->kind == TREE_FEED && h->readable)
 		cursor_close(&h->cursor);
+	topic_unref(h->topic);
+	messages_window_fini(&h->window);
 	if (h->kind == TREE_DUPLEX) {
 		if (h->readable)
 			stream_reader_close(&h->reader);
@@ -71,17 +73,40 @@ static void read_verbs(struct handle *h, fuse_req_t req, size_t size)
 static void read_log(struct handle *h, fuse_req_t req, size_t size, uint64_t offset)
 {
 	const struct event_log *events = node_events(h->set->node);
+	struct history *history = node_history(h->set->node);
+	bool of_events = h->type == TREE_EVENTS;
 	const char *bytes = NULL;
+	ssize_t n;
 
+	if (!of_events)
+		messages_measure(history);
+	uint64_t begin = of_events ? events->tail : history->begin;
 	if (offset != h->position)
 		h->shift = 0;
-	if (offset + h->shift < events->tail)
-		h->shift = events->tail - offset;
-	size_t n = event_log_read(events, offset + h->shift, &bytes);
-	if (n > size)
-		n = size;
-	h->position = offset + n;
-	fuse_reply_buf(req, bytes, n);
+	if (offset + h->shift < begin)
+		h->shift = begin - offset;
+	if (of_events)
+		n = (ssize_t)event_log_read(events, offset + h->shift, &bytes);
+	else
+		n = messages_read(history, &h->window, offset + h->shift, size, &bytes);
+	if (n < 0) {
+		fuse_reply_err(req, (int)-n);
+		return;
+	}
+	if ((size_t)n > size)
+		n = (ssize_t)size;
+	h->position = offset + (size_t)n;
+	fuse_reply_buf(req, bytes, (size_t)n);
+}
+
+bool handle_log_grown(const struct handle *h)
+{
+	const struct history *history = node_history(h->set->node);
+	uint64_t at = h->position + h->shift;
+
+	if (h->type == TREE_EVENTS)
+		return node_events(h->set->node)->head > at;
+	return history->end > at || history->measured < history->head;
 }
 
 // 0 when the kernel took it. -ENOENT: the call was interrupted.
@@ -101,12 +126,14 @@ static bool try_read_feed(struct handle *h, fuse_req_t req, size_t size, bool pa
 	size_t n = cursor_peek(
 		&h->cursor, node_now(node), size, packet, vectors, &count, READ_VECTORS);
 
-	if (n == 0 && h->set->stopping)
+	bool over = n == 0 && (h->set->stopping || cursor_ended(&h->cursor));
+
+	if (over)
 		fuse_reply_buf(req, NULL, 0);
 	else if (n > 0 && reply_vectors(req, vectors, count) == 0)
 		node_counters(node)->bytes_discarded +=
 			cursor_advance(&h->cursor, node_now(node), n, packet);
-	return n > 0 || h->set->stopping;
+	return n > 0 || over;
 }
 
 static bool try_read_duplex(struct handle *h, fuse_req_t req, size_t size)
@@ -230,7 +257,7 @@ static ssize_t offer(struct handle *h, const uint8_t *data, size_t n)
 	// An aligned WRITE can hold a page more than a message: it becomes two.
 	if (n > MESSAGE_MAX)
 		n = MESSAGE_MAX;
-	int r = node_publish(h->set->node, data, n);
+	int r = node_publish_to(h->set->node, h->topic, h->set->loopback ? h->serial : 0, data, n);
 	return r < 0 ? r : (ssize_t)n;
 }
 

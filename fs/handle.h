@@ -10,24 +10,29 @@
 #include "core/node.h"
 #include "fs/call.h"
 #include "fs/ctl.h"
+#include "fs/messages.h"
 #include "fs/tree.h"
 
 struct handle {
 	struct handles *set;
 	struct handle *prev, *next;
+	enum tree_type type;
 	enum tree_kind kind;
+	uint32_t serial; // of all that were opened, not 0
 	bool readable;
 	bool writable;
-	struct buffer text;	      // TREE_TEXT, TREE_VERBS, TREE_DIRECTORY: what reading gives
-	uint64_t position;	      // TREE_LOG, TREE_VERBS: where the last READ ended
-	uint64_t shift;		      // TREE_LOG: added to the offsets that its user knows
-	struct cursor cursor;	      // TREE_FEED, readable
-	struct stream *stream;	      // TREE_DUPLEX, counted
-	struct stream_reader reader;  // TREE_DUPLEX, readable
-	struct pipe_reader pipe;      // TREE_FIFO, readable
-	struct pipe_writer writer;    // TREE_FIFO, writable
-	struct fuse_pollhandle *poll; // whom to tell, once; NULL: nobody
-	uint32_t poll_wanted;	      // about what
+	struct buffer text;	       // TREE_TEXT, TREE_VERBS, TREE_DIRECTORY: what reading gives
+	uint64_t position;	       // TREE_LOG, TREE_VERBS: where the last READ ended
+	uint64_t shift;		       // TREE_LOG: added to the offsets that its user knows
+	struct messages_window window; // TREE_MESSAGES
+	struct cursor cursor;	       // TREE_FEED, readable
+	struct topic *topic;	       // TREE_TOPIC, counted
+	struct stream *stream;	       // TREE_DUPLEX, counted
+	struct stream_reader reader;   // TREE_DUPLEX, readable
+	struct pipe_reader pipe;       // TREE_FIFO, readable
+	struct pipe_writer writer;     // TREE_FIFO, writable
+	struct fuse_pollhandle *poll;  // whom to tell, once; NULL: nobody
+	uint32_t poll_wanted;	       // about what
 	struct handle *watched_prev, *watched_next;
 };
 
@@ -44,6 +49,8 @@ struct handles {
 	void *flush_context;
 	struct ctl_keeper keeper;
 	uint32_t count;
+	uint32_t last_serial;
+	bool loopback; // what one handle writes the others read back
 };
 
 void handles_init(struct handles *set, struct node *node);
@@ -59,6 +66,8 @@ void handle_close(struct handle *h);
 // Both answer the request, now or later.
 void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, int flags);
 void handle_write(struct handle *h, fuse_req_t req, const void *data, size_t size, int flags);
+// A log has more than its reader has read.
+bool handle_log_grown(const struct handle *h);
 // At most `size` bytes of h->text from `offset` on. The reply's result.
 int handle_reply_text(struct handle *h, fuse_req_t req, size_t size, uint64_t offset);
 // Dials whom a pipe is open to. -EAGAIN: under way; or why it is not.

@@ -224,6 +224,7 @@ static enum exit_code start_node(struct daemon *d)
 		.max_peers = d->options.max_peers,
 		.ping_timeout = d->options.ping_timeout,
 		.discovery = options_discovery(&d->options),
+		.history = HISTORY_BYTES,
 	};
 
 	memcpy(config.name, d->options.name, sizeof config.name);

@@ -6,7 +6,7 @@
 
 #include "fs/options.h"
 
-#define SETTING_COUNT 24
+#define SETTING_COUNT 25
 
 enum setting_value { VALUE_NONE, VALUE_REQUIRED, VALUE_OPTIONAL };
 

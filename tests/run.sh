@@ -21,7 +21,7 @@ as_root() {
 }
 
 packages="gcc meson ninja-build pkg-config libfuse3-dev fuse3 libev-dev libc-ares-dev libssl-dev \
-libseccomp-dev uthash-dev libcriterion-dev clang clang-format libclang-rt-dev python3 mandoc procps \
+libseccomp-dev libjansson-dev uthash-dev libcriterion-dev clang clang-format libclang-rt-dev python3 mandoc procps \
 openssl iproute2 nftables systemd gnuplot-nox"
 missing=
 for package in $packages; do
