@@ -10,6 +10,7 @@
 
 #include "core/limits.h"
 #include "core/net.h"
+#include "fs/logs.h"
 #include "fs/open.h"
 #include "fs/watch.h"
 
@@ -66,47 +67,6 @@ static void read_verbs(struct handle *h, fuse_req_t req, size_t size)
 
 	if (handle_reply_text(h, req, size, h->position) == 0)
 		h->position += size < left ? size : left;
-}
-
-// A reader passes over what was trimmed before it came there; from then on its offsets are
-// shifted. A seek makes them absolute again.
-static void read_log(struct handle *h, fuse_req_t req, size_t size, uint64_t offset)
-{
-	const struct event_log *events = node_events(h->set->node);
-	struct history *history = node_history(h->set->node);
-	bool of_events = h->type == TREE_EVENTS;
-	const char *bytes = NULL;
-	ssize_t n;
-
-	if (!of_events)
-		messages_measure(history);
-	uint64_t begin = of_events ? events->tail : history->begin;
-	if (offset != h->position)
-		h->shift = 0;
-	if (offset + h->shift < begin)
-		h->shift = begin - offset;
-	if (of_events)
-		n = (ssize_t)event_log_read(events, offset + h->shift, &bytes);
-	else
-		n = messages_read(history, &h->window, offset + h->shift, size, &bytes);
-	if (n < 0) {
-		fuse_reply_err(req, (int)-n);
-		return;
-	}
-	if ((size_t)n > size)
-		n = (ssize_t)size;
-	h->position = offset + (size_t)n;
-	fuse_reply_buf(req, bytes, (size_t)n);
-}
-
-bool handle_log_grown(const struct handle *h)
-{
-	const struct history *history = node_history(h->set->node);
-	uint64_t at = h->position + h->shift;
-
-	if (h->type == TREE_EVENTS)
-		return node_events(h->set->node)->head > at;
-	return history->end > at || history->measured < history->head;
 }
 
 // 0 when the kernel took it. -ENOENT: the call was interrupted.
@@ -211,7 +171,7 @@ void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, in
 		handle_reply_text(h, req, size, (uint64_t)offset);
 		return;
 	case TREE_LOG:
-		read_log(h, req, size, (uint64_t)offset);
+		logs_read(h, req, size, (uint64_t)offset);
 		return;
 	case TREE_VERBS:
 		read_verbs(h, req, size);

@@ -66,8 +66,6 @@ void handle_close(struct handle *h);
 // Both answer the request, now or later.
 void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, int flags);
 void handle_write(struct handle *h, fuse_req_t req, const void *data, size_t size, int flags);
-// A log has more than its reader has read.
-bool handle_log_grown(const struct handle *h);
 // At most `size` bytes of h->text from `offset` on. The reply's result.
 int handle_reply_text(struct handle *h, fuse_req_t req, size_t size, uint64_t offset);
 // Dials whom a pipe is open to. -EAGAIN: under way; or why it is not.

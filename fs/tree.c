@@ -8,8 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/event.h"
-#include "fs/messages.h"
+#include "fs/logs.h"
 #include "fs/text.h"
 
 // A stdio buffer is this large: fewer lines are torn into two messages.
@@ -87,7 +86,7 @@ void tree_init(struct tree *tree, struct node *node, const struct tree_owner *ow
 {
 	*tree = (struct tree){ .node = node, .owner = *owner };
 	clock_gettime(CLOCK_REALTIME, &tree->born);
-	tree->peers_changed = tree->born;
+	tree->peers_changed = tree->topics_changed = tree->born;
 }
 
 void tree_touch_peers(struct tree *tree)
@@ -264,10 +263,13 @@ int tree_make(struct tree *tree, fuse_ino_t parent, const char *name)
 	struct peer peer;
 	int r = directory_of(tree, parent, name, &directory, &peer);
 
-	if (r < 0)
-		return r;
-	return directory == TREE_TOPICS ? node_topic_join(tree->node, name)
-					: node_pipe_make(tree->node, &peer.id, name);
+	if (r == 0 && directory == TREE_PIPES)
+		return node_pipe_make(tree->node, &peer.id, name);
+	if (r == 0)
+		r = node_topic_join(tree->node, name);
+	if (r == 0)
+		clock_gettime(CLOCK_REALTIME, &tree->topics_changed);
+	return r;
 }
 
 int tree_remove(struct tree *tree, fuse_ino_t parent, const char *name)
@@ -276,10 +278,13 @@ int tree_remove(struct tree *tree, fuse_ino_t parent, const char *name)
 	struct peer peer;
 	int r = directory_of(tree, parent, name, &directory, &peer);
 
-	if (r < 0)
-		return r;
-	return directory == TREE_TOPICS ? node_topic_leave(tree->node, name)
-					: node_pipe_remove(tree->node, &peer.id, name);
+	if (r == 0 && directory == TREE_PIPES)
+		return node_pipe_remove(tree->node, &peer.id, name);
+	if (r == 0)
+		r = node_topic_leave(tree->node, name);
+	if (r == 0)
+		clock_gettime(CLOCK_REALTIME, &tree->topics_changed);
+	return r;
 }
 
 static struct timespec from_wall(uint64_t microseconds)
@@ -315,26 +320,6 @@ static mode_t make_mode(const struct tree *tree, const struct tree_file *file)
 	       (file->kind == TREE_SYMLINK ? all : all & ~tree->owner.mask);
 }
 
-static void log_attributes(const struct tree *tree, const struct tree_file *file, struct stat *st,
-	struct timespec *changed)
-{
-	const struct event_log *events = node_events(tree->node);
-	struct history *history = node_history(tree->node);
-	bool of_events = file->type == TREE_EVENTS;
-	uint64_t wall = of_events ? events->changed : history->changed;
-	uint64_t kept = buffer_length(&events->text);
-
-	st->st_size = (off_t)events->head;
-	if (!of_events) {
-		messages_measure(history);
-		st->st_size = (off_t)history->end;
-		kept = history->end - history->begin;
-	}
-	st->st_blocks = (blkcnt_t)(kept + 511) / 512;
-	if (wall)
-		*changed = from_wall(wall);
-}
-
 int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 {
 	const struct tree_file *file = tree_file(nodeid);
@@ -360,7 +345,13 @@ int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 		   file->type == TREE_BY_ADDRESS) {
 		changed = tree->peers_changed;
 	} else if (file->kind == TREE_LOG) {
-		log_attributes(tree, file, st, &changed);
+		struct logs_extent extent = logs_measure(tree->node, file->type);
+		st->st_size = (off_t)extent.end;
+		st->st_blocks = (blkcnt_t)(extent.end - extent.begin + 511) / 512;
+		if (extent.changed)
+			changed = from_wall(extent.changed);
+	} else if (file->type == TREE_TOPICS) {
+		changed = tree->topics_changed;
 	} else if (file->type == TREE_PEER_LINK) {
 		st->st_size = ID_TEXT;
 	} else if (file->kind == TREE_SYMLINK) {

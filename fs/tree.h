@@ -79,6 +79,7 @@ struct tree {
 	struct tree_owner owner;
 	struct timespec born;
 	struct timespec peers_changed;
+	struct timespec topics_changed;
 	uint32_t unique;
 };
 

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "fs/handle.h"
+#include "fs/logs.h"
 
 #define READABLE ((uint32_t)(POLLIN | POLLRDNORM))
 #define WRITABLE ((uint32_t)(POLLOUT | POLLWRNORM))
@@ -72,7 +73,7 @@ static uint32_t events_of(struct handle *h)
 	case TREE_FIFO:
 		return fifo_events(h);
 	case TREE_LOG:
-		return handle_log_grown(h) ? all : 0;
+		return logs_grown(h) ? all : 0;
 	case TREE_TEXT:
 	case TREE_VERBS:
 	case TREE_DIRECTORY:

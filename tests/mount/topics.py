@@ -65,7 +65,9 @@ def joined_and_left(lab):
           lambda: 'b learns what a has joined: %s' % member_line(b, a))
     check(member_line(a, a).endswith(' self topics=ops,by-redirection'), 'own line')
     check(member_line(a, b).endswith(' peer'), 'a line of who has joined none')
+    before = os.stat(a.path('topics')).st_mtime_ns
     lab.run(['rm', topic(a, 'ops'), topic(a, 'by-redirection')])
+    check(os.stat(a.path('topics')).st_mtime_ns > before, 'mtime of topics/')
     equal(os.listdir(a.path('topics')), [], 'topics')
     with raises(errno.ENOENT, what='leaving twice'):
         os.unlink(topic(a, 'ops'))

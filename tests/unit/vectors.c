@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "core/batch.h"
-#include "core/topics.h"
 #include "core/hail.h"
+#include "core/topics.h"
 #include "core/wire.h"
 
 #define A                                                                                       \
