@@ -344,6 +344,70 @@ Test(topics, there_are_64)
 	cr_expect_not_null(strstr(topics_of(1, 0), ",63"));
 }
 
+// A node whose incarnation is taken publishes anew what nobody has heard: its readers have.
+Test(topics, published_anew_are_not_read_back_again)
+{
+	struct reader r, other;
+
+	world_init(&w, 1);
+	w.history = HISTORY_BYTES;
+	world_start(&w, 0);
+	w.nodes[0].reading = false;
+	join(0, "ops");
+	listen_to(&r, 0, "ops");
+	r.cursor.loopback = true;
+	cr_assert_eq(say(0, "ops", "1"), 0);
+	world_run(&w, SECOND);
+	cr_expect_str_eq(hear(&r), "1");
+	node_clash(world_node(&w, 0), 5);
+	world_run(&w, SECOND);
+	cr_assert_gt(w.nodes[0].node->config.incarnation, 5);
+	cr_assert_eq(w.nodes[0].node->publisher.own->newest->count, 1, "it is there once more");
+	cr_expect_str_eq(hear(&r), "1");
+	cr_expect_eq(node_history(w.nodes[0].node)->head, 1);
+	world_start(&w, 1);
+	w.nodes[1].reading = false;
+	join(1, "ops");
+	listen_to(&other, 1, "ops");
+	world_seed(&w, 1, 0);
+	world_run(&w, 2 * SECOND);
+	cr_expect_str_eq(hear(&other), "1", "and of the same topic");
+	cr_assert_eq(say(0, "ops", "2"), 0);
+	world_run(&w, SECOND);
+	cr_expect_str_eq(hear(&r), "12");
+	cr_expect_str_eq(hear(&other), "12");
+	cursor_close(&r.cursor);
+	cursor_close(&other.cursor);
+}
+
+// What was missed while a link was down comes with it, whatever topics it is of.
+Test(topics, are_repaired_as_all_is)
+{
+	struct reader c, everyone;
+
+	start_chain(3);
+	join(0, "ops");
+	join(2, "ops");
+	listen_to(&c, 2, "ops");
+	listen_to(&everyone, 2, NULL);
+	cr_assert_eq(say(0, "ops", "a"), 0);
+	world_run(&w, SECOND);
+	world_side(&w, 2, 1);
+	world_run(&w, 10 * SECOND);
+	cr_assert_not(world_linked(&w, 1, 2));
+	for (int i = 0; i < 5; i++) {
+		cr_assert_eq(say(0, i % 2 ? NULL : "ops", i % 2 ? "x" : "b"), 0);
+		world_run(&w, 100 * MILLISECOND);
+	}
+	world_side(&w, 2, 0);
+	world_run(&w, 15 * SECOND);
+	cr_expect_str_eq(hear(&c), "abbb");
+	cr_expect_str_eq(hear(&everyone), "xx");
+	cr_expect_eq(world_events(&w, 2, "gap"), 0);
+	cursor_close(&c.cursor);
+	cursor_close(&everyone.cursor);
+}
+
 Test(topics, have_numbers_of_their_own)
 {
 	uint64_t one, two;
