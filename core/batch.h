@@ -18,16 +18,17 @@ struct batch {
 	struct source *source;	     // borrowed: a source outlives its batches
 	uint64_t first;		     // sequence number of the first message
 	uint64_t index;		     // position in the log
-	uint64_t ordinal;	     // others' messages in the log before it
 	uint64_t distance;	     // charge of everything in the log before it
+	uint64_t topic;		     // 0: to everyone
 	uint64_t arrived;
 	uint32_t from;	// serial of the link that brought it, 0 for our own
 	uint32_t holds; // gating consumers that have not passed it
-	uint32_t pins;	// readers in the middle of it; it outlives the log for them
-	bool kept;	// in the log
-	bool released;	// has been; holds after that are a peer's wish to have it again
+	uint32_t pins; // readers in the middle of it, and the history; it outlives the log for them
+	bool kept;     // in the log
+	bool released; // has been; holds after that are a peer's wish to have it again
 	uint32_t count;
 	uint32_t bytes;	   // of data
+	uint32_t writer;   // own: who alone does not read it back; 0: nobody
 	bool own;	   // published here
 	bool sent;	   // a link has taken it
 	bool denied;	   // relayed, and not delivered here
@@ -37,7 +38,7 @@ struct batch {
 };
 
 // The encoded header: what wire_put_batch() makes, and the signature.
-#define BATCH_FIXED 62 // bytes, before lengths and hashes
+#define BATCH_FIXED 70 // bytes, before lengths and hashes
 
 static inline size_t batch_header_bytes(uint32_t count, uint32_t bytes)
 {
@@ -60,6 +61,9 @@ struct batch *batch_gather(struct source *source, uint64_t first);
 // and it is as it was.
 struct batch *batch_resize(struct batch *b, uint32_t bytes);
 void batch_free(struct batch *b);
+// Lives until it is unpinned, in the log or not.
+void batch_pin(struct batch *b);
+void batch_unpin(struct batch *b);
 
 static inline size_t batch_charge(const struct batch *b)
 {

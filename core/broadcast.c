@@ -134,6 +134,7 @@ int broadcast_append(struct node *node, struct batch *batch)
 		if (lane && (batch->own || !MUTANT(deaf)))
 			lane_offer(link, lane, batch);
 	}
+	topics_arrived(node, batch);
 	node->log_changed = true;
 	log_unhold(&node->log, batch);
 	log_trim(&node->log, node->now);

@@ -260,16 +260,16 @@ static void put_stamp(struct buffer *b, const struct stamp *s)
 	put_number(b, s->incarnation, 8);
 }
 
-void wire_put_batch(struct buffer *b, const struct stamp *stamp, uint64_t first, uint32_t bytes,
-	uint16_t count, const uint32_t *lengths, const uint8_t *hashes)
+void wire_put_batch(struct buffer *b, const struct frame_batch *f, const uint32_t *lengths)
 {
-	put_stamp(b, stamp);
-	put_number(b, first, 8);
-	put_number(b, bytes, 4);
-	put_number(b, count, 2);
-	for (int i = 0; i < count; i++)
+	put_stamp(b, &f->stamp);
+	put_number(b, f->first, 8);
+	put_number(b, f->topic, 8);
+	put_number(b, f->bytes, 4);
+	put_number(b, f->count, 2);
+	for (int i = 0; i < f->count; i++)
 		put_number(b, lengths[i], 4);
-	buffer_append(b, hashes, (size_t)batch_chunks(bytes) * DIGEST_BYTES);
+	buffer_append(b, f->hashes, (size_t)batch_chunks(f->bytes) * DIGEST_BYTES);
 }
 
 void wire_put_chunk(
@@ -314,10 +314,26 @@ void wire_put_announce(struct buffer *b, const struct frame_announce *f)
 	buffer_append(b, f->payload, f->bytes);
 }
 
+// A count and as many names.
+static void put_topics(struct buffer *b, const char *text)
+{
+	uint64_t count = 1;
+	for (const char *p = text; *p; p++)
+		count += *p == ',';
+	put_number(b, count, 1);
+	for (size_t n; count > 0; count--, text += n + 1) {
+		n = strcspn(text, ",");
+		put_number(b, n, 1);
+		buffer_append(b, text, n);
+	}
+}
+
 void wire_put_member(struct buffer *b, const struct announce_member *m)
 {
 	put_name(b, m->name);
 	put_address(b, &m->address);
+	if (m->topics[0])
+		put_topics(b, m->topics);
 }
 
 void wire_put_beacon(struct buffer *b, uint64_t number)

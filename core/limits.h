@@ -213,6 +213,11 @@
 #define ALONE_DOUBT	 BACKOFF_MAX // after it was alone, a node does not trust dials that failed
 #define GONE_FAILURES	 2	     // dials in a row, and a member counts as gone
 #define ANNOUNCE_PAYLOAD 512	     // bytes
+// Topics that a node has joined, and their names with commas between them: what is left in the
+// payload of a MEMBER beside the longest name and address.
+#define TOPICS_MAX	64
+#define TOPICS_TEXT	(ANNOUNCE_PAYLOAD - (1 + NAME_MAX_LENGTH) - 19 - 2)
+#define TOPICS_INTERVAL (1 * SECOND) // between two announcements because of them
 // News that a link may bring: a whole network at once, and then so often. One that goes on when
 // as much again was dropped is closed.
 #define ANNOUNCE_BURST	  8192
@@ -231,6 +236,10 @@
 // Logs in the mount.
 #define EVENTS_BYTES (1 * MIB)
 #define EVENT_LINE   1024
+
+// The file `messages`: messages kept for it beyond the log's time, each batch charged as in the log
+// and with what remembers it.
+#define HISTORY_BYTES (4 * MIB)
 
 // The file system.
 #define CTL_LINE_MAX (4 * KIB)

@@ -15,7 +15,9 @@ static struct batch *log_at(const struct log *log, uint64_t index)
 
 static bool cursor_wants(const struct cursor *c, const struct batch *b)
 {
-	return !b->own || c->loopback;
+	if (b->topic != c->topic || b->index >= c->end)
+		return false;
+	return !b->own || (c->loopback && !(b->writer && b->writer == c->writer));
 }
 
 void log_init(struct log *log)
@@ -23,9 +25,21 @@ void log_init(struct log *log)
 	*log = (struct log){ 0 };
 }
 
+// Those who would have read what leaves the log. Who gates holds it, and who is in the middle of a
+// message of it has pinned it.
+static void log_count_missed(struct log *log, const struct batch *b)
+{
+	struct cursor *c;
+
+	DL_FOREACH (log->loose, c)
+		if (c->index <= b->index && c->pinned != b && !b->denied && cursor_wants(c, b))
+			c->missed += b->count - (c->index == b->index ? c->message : 0);
+}
+
 static void log_pop(struct log *log)
 {
 	struct batch *b = log_at(log, log->tail++);
+	log_count_missed(log, b);
 	log->bytes -= batch_charge(b);
 	b->kept = false;
 	if (log->trimmed)
@@ -71,18 +85,15 @@ int log_append(struct log *log, struct batch *b, uint64_t now)
 		return -ENOMEM;
 
 	struct cursor *c;
+	b->index = log->head;
 	DL_FOREACH (log->gating, c)
 		b->holds += cursor_wants(c, b);
-	b->index = log->head;
-	b->ordinal = log->ordinal;
 	b->distance = log->distance;
 	b->arrived = now;
 	b->kept = true;
 	log->ring[log->head++ & (log->capacity - 1)] = b;
 	log->bytes += batch_charge(b);
 	log->distance += batch_charge(b);
-	if (!b->own)
-		log->ordinal += b->count;
 	log->fresh = true;
 	if (b->holds)
 		log->held += batch_charge(b);
@@ -142,6 +153,7 @@ static uint64_t cursor_distance(const struct cursor *c)
 static void cursor_attach(struct cursor *c)
 {
 	c->gating = true;
+	DL_DELETE(c->log->loose, c);
 	DL_APPEND(c->log->gating, c);
 	for (uint64_t i = cursor_first(c); i < c->log->head; i++)
 		if (cursor_wants(c, log_at(c->log, i)))
@@ -152,6 +164,7 @@ static void cursor_detach(struct cursor *c)
 {
 	c->gating = false;
 	DL_DELETE(c->log->gating, c);
+	DL_APPEND(c->log->loose, c);
 	for (uint64_t i = cursor_first(c); i < c->log->head; i++)
 		if (cursor_wants(c, log_at(c->log, i)))
 			log_unhold(c->log, log_at(c->log, i));
@@ -181,12 +194,10 @@ static void cursor_settle(struct cursor *c)
 	if (c->pinned)
 		return;
 	if (c->index < log->tail) {
-		uint64_t ordinal =
-			log->tail < log->head ? log_at(log, log->tail)->ordinal : log->ordinal;
-		uint64_t missed = ordinal - c->ordinal;
+		uint64_t missed = c->missed;
 		c->index = log->tail;
-		c->ordinal = ordinal;
 		c->message = 0;
+		c->missed = 0;
 		log->overrun += missed;
 		if (missed && log->skipped)
 			log->skipped(log->context, c, missed);
@@ -196,7 +207,6 @@ static void cursor_settle(struct cursor *c)
 		if (!cursor_wants(c, b)) {
 			c->index++;
 		} else if (b->denied) {
-			c->ordinal += b->own ? 0 : b->count - c->message;
 			cursor_pass(c, b);
 		} else {
 			return;
@@ -229,8 +239,9 @@ void log_police(struct log *log, uint64_t now, bool pressed, uint64_t timeout, u
 void cursor_open(struct cursor *c, struct log *log, uint64_t now)
 {
 	*c = (struct cursor){
-		.log = log, .index = log->head, .ordinal = log->ordinal, .passed_since = now
+		.log = log, .index = log->head, .end = UINT64_MAX, .passed_since = now
 	};
+	DL_APPEND(log->loose, c);
 }
 
 static void cursor_pin(struct cursor *c, struct batch *b)
@@ -239,10 +250,10 @@ static void cursor_pin(struct cursor *c, struct batch *b)
 	if (old == b)
 		return;
 	if (b)
-		b->pins++;
+		batch_pin(b);
 	c->pinned = b;
-	if (old && --old->pins == 0 && !old->kept)
-		batch_free(old);
+	if (old)
+		batch_unpin(old);
 }
 
 void cursor_close(struct cursor *c)
@@ -250,7 +261,23 @@ void cursor_close(struct cursor *c)
 	cursor_pin(c, NULL);
 	if (c->gating)
 		cursor_detach(c);
+	DL_DELETE(c->log->loose, c);
 	c->log = NULL;
+}
+
+static void end_topic(struct cursor *cursors, uint64_t topic, uint64_t head)
+{
+	struct cursor *c;
+
+	DL_FOREACH (cursors, c)
+		if (c->topic == topic && c->end > head)
+			c->end = head;
+}
+
+void log_end_topic(struct log *log, uint64_t topic)
+{
+	end_topic(log->gating, topic, log->head);
+	end_topic(log->loose, topic, log->head);
 }
 
 static struct batch *cursor_batch(const struct cursor *c)
@@ -264,6 +291,11 @@ bool cursor_ready(struct cursor *c)
 {
 	cursor_settle(c);
 	return cursor_batch(c) != NULL;
+}
+
+bool cursor_ended(struct cursor *c)
+{
+	return c->end != UINT64_MAX && !cursor_ready(c);
 }
 
 // Where the message that the cursor is in begins in the data of its batch.
@@ -329,7 +361,6 @@ static void cursor_step(struct cursor *c, struct batch *b)
 {
 	c->offset = 0;
 	c->passed += MESSAGE_CHARGE;
-	c->ordinal += !b->own;
 	if (++c->message < b->count) {
 		// A batch that only a pin keeps has to be finished from the pin.
 		if (b->kept)

@@ -20,15 +20,18 @@ struct log;
 // cursor_peek() until it is cut loose, and again within REATTACH_BYTES of the head.
 struct cursor {
 	struct log *log;
-	struct cursor *prev, *next; // of the gating ones
+	struct cursor *prev, *next; // of the gating ones, or of the others
 	struct batch *pinned;	    // the batch of a message that is partly read
 	uint64_t index;		    // of the batch it is in
-	uint64_t ordinal;	    // of the message it is in, see struct batch
+	uint64_t end;		    // it wants no batch from here on; UINT64_MAX: all
+	uint64_t topic;		    // it wants the messages of
+	uint64_t missed;	    // messages that were trimmed before it read them
 	uint32_t message;	    // within the batch
 	uint32_t offset;	    // within the message; > 0: the rest of it comes first
 	bool gating;
 	bool started;	       // has been read from
-	bool loopback;	       // wants what this node published, too
+	bool loopback;	       // wants what this node published, too,
+	uint32_t writer;       // but for this writer's, see struct batch
 	uint32_t tag;	       // for events: the reader's process
 	uint64_t passed;       // charge consumed since it was last looked at
 	uint64_t passed_since; // when that was
@@ -38,12 +41,12 @@ struct log {
 	struct batch **ring; // [capacity], a power of two, by index
 	size_t capacity;
 	uint64_t tail, head;   // indexes
-	uint64_t ordinal;      // others' messages ever appended
 	uint64_t distance;     // charge of everything ever appended
 	size_t bytes;	       // charge of everything kept
 	size_t held;	       // charge of what is held
 	uint64_t overrun;      // messages that local readers missed
 	struct cursor *gating; // list
+	struct cursor *loose;  // list of the others: open, and unread or cut loose
 	bool fresh;	       // appended to since readers were last told; they clear it
 	void *context;
 	// Nobody holds the batch any more, for the first time. It is still in the log.
@@ -75,6 +78,11 @@ uint64_t log_due(const struct log *log);
 // is held.
 void log_police(struct log *log, uint64_t now, bool pressed, uint64_t timeout, uint64_t rate);
 
+// All readers of a topic come to an end with what is there.
+void log_end_topic(struct log *log, uint64_t topic);
+
+// At the head, of what is to everyone and of others; the caller may want something else (topic,
+// loopback, writer) before it is read.
 void cursor_open(struct cursor *c, struct log *log, uint64_t now);
 void cursor_close(struct cursor *c);
 // What a read of `size` bytes returns now: whole messages as many as fit, or a part of one that
@@ -88,3 +96,5 @@ size_t cursor_peek(struct cursor *c, uint64_t now, size_t size, bool packet, str
 size_t cursor_advance(struct cursor *c, uint64_t now, size_t bytes, bool packet);
 // Something to read? Does not start the reader.
 bool cursor_ready(struct cursor *c);
+// Nothing to read, and never will be.
+bool cursor_ended(struct cursor *c);

@@ -8,12 +8,18 @@
 
 #include "core/node_inner.h"
 
+static void free_member(struct member *member)
+{
+	free(member->topics);
+	free(member);
+}
+
 void members_fini(struct members *m)
 {
 	struct member *member, *next;
 	HASH_ITER (hh, m->table, member, next) {
 		HASH_DEL(m->table, member);
-		free(member);
+		free_member(member);
 	}
 }
 
@@ -32,6 +38,15 @@ size_t members_count(const struct members *m)
 static struct event_text member_name(const struct member *member)
 {
 	return event_escape(member->name[0] ? member->name : "-");
+}
+
+// Most have none, and pay a pointer.
+static void set_topics(struct member *member, const char *topics)
+{
+	if (strcmp(member->topics ? member->topics : "", topics) == 0)
+		return;
+	free(member->topics);
+	member->topics = *topics ? strdup(topics) : NULL;
 }
 
 void members_heard(struct node *node, const struct id *id, const struct announce_member *info)
@@ -61,6 +76,7 @@ void members_heard(struct node *node, const struct id *id, const struct announce
 	if (node->config.names)
 		names_seen(node->config.names, member->name, id);
 	member->address = info->address;
+	set_topics(member, info->topics);
 	member->expires = node->now + LEASE_EXPIRE;
 	overlay_peers(node, &(struct contact){ *id, info->address }, 1);
 	if (joins)
@@ -83,7 +99,7 @@ static void leave(struct node *node, struct member *member)
 	HASH_DEL(m->table, member);
 	NODE_EVENT(node, "leave", "id=%s name=%s addr=%s members=%zu", id_format(&member->id).text,
 		member_name(member).text, address_format(&member->address).text, members_count(m));
-	free(member);
+	free_member(member);
 }
 
 void members_left(struct node *node, const struct id *id)
@@ -142,13 +158,18 @@ int node_each_member(const struct node *node,
 		.since_wall = node_wall_of(node, node->started) };
 	const struct member *member, *next;
 
+	char topics[TOPICS_TEXT + 1];
+
 	memcpy(info.name, config->name, sizeof info.name);
+	topics_write(&node->topics, topics);
+	info.topics = topics[0] ? topics : NULL;
 	int r = each(context, &info);
 	HASH_ITER (hh, node->members.table, member, next) {
 		if (r != 0)
 			break;
 		info = (struct member_info){ .id = member->id,
 			.address = member->address,
+			.topics = member->topics,
 			.since_wall = node_wall_of(node, member->since),
 			.state = is_linked(node, &member->id) ? MEMBER_PEER : MEMBER_OTHER };
 		memcpy(info.name, member->name, sizeof info.name);
@@ -167,6 +188,7 @@ void members_announce(struct node *node)
 	struct announce_member m = { .address = node->config.address };
 
 	memcpy(m.name, node->config.name, sizeof m.name);
+	topics_write(&node->topics, m.topics);
 	wire_put_member(&b, &m);
 	if (!buffer_failed(&b))
 		announce_send(node, ANNOUNCE_MEMBER, buffer_bytes(&b), buffer_length(&b));
@@ -174,7 +196,18 @@ void members_announce(struct node *node)
 	// Whatever it was for, it is an answer to word that we are gone.
 	allowance_take(&node->announce.refutes, node->now, REFUTE_INTERVAL, 1);
 	node->members.doubted = false;
+	node->members.announced = node->now;
 	node->members.renew = node->now + random_jitter(&node->random, LEASE_RENEW);
+}
+
+void members_change(struct node *node)
+{
+	struct members *m = &node->members;
+	uint64_t soonest = m->announced + TOPICS_INTERVAL;
+
+	soonest = soonest > node->now ? soonest : node->now;
+	if (!node->config.quiet && m->renew > soonest)
+		m->renew = soonest;
 }
 
 void members_tick(struct node *node)

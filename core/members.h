@@ -17,6 +17,7 @@ struct member {
 	uint32_t serial; // from the node's links' numbers, never used again
 	char name[NAME_MAX_LENGTH + 1];
 	struct address address;
+	char *topics;	  // that it has joined, with commas; NULL: none
 	uint64_t since;	  // first heard
 	uint64_t expires; // lease
 };
@@ -24,6 +25,7 @@ struct member {
 struct members {
 	struct member *table; // by id; without this node
 	bool doubted;	      // somebody may have told that we are gone
+	uint64_t announced;   // when we last did
 	uint64_t renew;	      // when to announce ourselves again
 	uint64_t sweep;
 };
@@ -43,4 +45,6 @@ void members_recover(struct node *node);
 struct member *members_find(struct members *m, const struct id *id);
 size_t members_count(const struct members *m); // with this node
 void members_announce(struct node *node);
+// What is announced has changed: told soon.
+void members_change(struct node *node);
 void members_tick(struct node *node);

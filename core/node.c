@@ -40,6 +40,7 @@ struct node *node_new(const struct node_config *config, const struct node_driver
 	node->random.state = config->seed;
 	node->instance = random_next(&node->random);
 	node->id = config->identity->id;
+	node->history.limit = config->history;
 	plumtree_init(&node->plumtree);
 	node->channels = channel_settings_new(config->identity);
 	node->lan = config->discovery ? lan_new() : NULL;
@@ -92,6 +93,8 @@ void node_free(struct node *node)
 	plumtree_fini(&node->plumtree);
 	announce_fini(&node->announce);
 	members_fini(&node->members);
+	history_fini(&node->history);
+	topics_fini(&node->topics);
 	view_fini(&node->view);
 	free(node->lan);
 	event_log_fini(&node->events);
@@ -484,7 +487,7 @@ unsigned node_take_changes(struct node *node)
 
 int node_publish(struct node *node, const void *data, size_t n)
 {
-	return publisher_publish(node, data, n);
+	return publisher_publish(node, 0, 0, data, n);
 }
 
 bool node_has_room(const struct node *node, size_t n)
@@ -500,6 +503,11 @@ struct log *node_log(struct node *node)
 struct event_log *node_events(struct node *node)
 {
 	return &node->events;
+}
+
+struct history *node_history(struct node *node)
+{
+	return &node->history;
 }
 
 struct node_counters *node_counters(struct node *node)

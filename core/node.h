@@ -16,12 +16,14 @@
 #include "core/address.h"
 #include "core/event.h"
 #include "core/hail.h"
+#include "core/history.h"
 #include "core/identity.h"
 #include "core/keyring.h"
 #include "core/log.h"
 #include "core/names.h"
 #include "core/pipe.h"
 #include "core/stream.h"
+#include "core/topics.h"
 
 struct link;
 struct node;
@@ -51,6 +53,7 @@ struct node_config {
 	// Does not announce itself as a member: simulated networks are too large for every node to
 	// know every other.
 	bool quiet;
+	size_t history; // charge of what is kept for `messages`, HISTORY_BYTES; 0: nothing is
 };
 
 struct node_driver {
@@ -71,6 +74,7 @@ struct node_driver {
 	X(batches_foreign)    /* signed for another network */                     \
 	X(messages_lost)      /* own, trimmed before any peer took them */         \
 	X(messages_missed)    /* others', in gaps */                               \
+	X(messages_filtered)  /* others', of topics that are not joined here */    \
 	X(messages_overrun)   /* skipped by readers here that were too slow */     \
 	X(bytes_discarded)    /* cut from messages by packet-mode reads */         \
 	X(stream_bytes_lost)  /* on streams whose peer went */                     \
@@ -174,10 +178,15 @@ unsigned node_take_changes(struct node *node);
 
 // One message to everyone. 0; -EAGAIN when there is no room now; -EMSGSIZE; -ENOMEM.
 int node_publish(struct node *node, const void *data, size_t n);
+// The same to a topic (NULL: to everyone), -EPIPE when it was left. `writer` does not read it back,
+// see struct cursor; 0: nobody does not.
+int node_publish_to(
+	struct node *node, const struct topic *topic, uint32_t writer, const void *data, size_t n);
 // Is there room for a message of n bytes?
 bool node_has_room(const struct node *node, size_t n);
 struct log *node_log(struct node *node);
 struct event_log *node_events(struct node *node);
+struct history *node_history(struct node *node);
 struct node_counters *node_counters(struct node *node);
 const struct node_config *node_config(const struct node *node);
 const struct id *node_id(const struct node *node);
@@ -200,6 +209,7 @@ struct member_info {
 	struct address address;		// family 0: it does not say
 	uint64_t since_wall;		// first heard, microseconds since the epoch
 	enum member_state state;
+	const char *topics; // that it has joined, with commas; NULL: none; borrowed
 };
 // Calls back for each one once, this node first and then as they came, until that gives something
 // other than 0, and returns it. The node is left alone meanwhile.
@@ -248,6 +258,18 @@ bool node_pipe_linked(const struct pipe *pipe);
 struct pipe *node_find_pipe(const struct node *node, uint32_t serial);
 // The pipe after one (NULL: the first) in the listing of a peer.
 struct pipe *node_next_pipe(const struct node *node, const struct id *id, const struct pipe *after);
+
+// Topics, see core/topics. They are found by their numbers, which are never used again, and
+// borrowed unless they are counted (topic_ref()).
+//
+// 0; -EINVAL no name, -EEXIST, -ENOSPC too many, or too long for one announcement, -ENOMEM.
+int node_topic_join(struct node *node, const char *name);
+// Its readers come to their end. 0; -ENOENT.
+int node_topic_leave(struct node *node, const char *name);
+size_t node_topic_count(const struct node *node);
+struct topic *node_find_topic(const struct node *node, uint32_t serial);
+// The topic after one (NULL: the first) of those joined.
+struct topic *node_next_topic(const struct node *node, const struct topic *after);
 
 // Commands of `ctl`.
 //

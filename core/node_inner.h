@@ -8,6 +8,7 @@
 #include "core/component.h"
 #include "core/dial.h"
 #include "core/direct.h"
+#include "core/history.h"
 #include "core/lan.h"
 #include "core/members.h"
 #include "core/node.h"
@@ -18,6 +19,7 @@
 #include "core/random.h"
 #include "core/reach.h"
 #include "core/repair.h"
+#include "core/topics.h"
 #include "core/view.h"
 
 // Somebody waits for a connect by hand.
@@ -77,6 +79,8 @@ struct node {
 	struct members members;
 	struct broadcast broadcast;
 	struct publisher publisher;
+	struct topics topics; // that are joined here
+	struct history history;
 	struct lan *lan; // NULL: no discovery
 	uint64_t due;	 // nothing happens by the passing of time alone before
 	struct plumtree plumtree;

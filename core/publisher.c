@@ -13,7 +13,12 @@
 static int seal(struct node *node, struct batch *b)
 {
 	uint8_t hashes[BATCH_BYTES / CHUNK_BYTES * DIGEST_BYTES];
-	struct stamp stamp = signing_stamp(node);
+	struct frame_batch f = { .stamp = signing_stamp(node),
+		.first = b->first,
+		.topic = b->topic,
+		.bytes = b->bytes,
+		.count = (uint16_t)b->count,
+		.hashes = hashes };
 	struct buffer header = BUFFER_INIT;
 	int r = 0;
 
@@ -21,7 +26,7 @@ static int seal(struct node *node, struct batch *b)
 		size_t n = b->bytes - at < CHUNK_BYTES ? b->bytes - at : CHUNK_BYTES;
 		r = digest(b->data + at, n, hashes + (size_t)i * DIGEST_BYTES);
 	}
-	wire_put_batch(&header, &stamp, b->first, b->bytes, (uint16_t)b->count, b->lengths, hashes);
+	wire_put_batch(&header, &f, b->lengths);
 	if (r == 0)
 		r = signing_sign(node, BATCH_TAG, &header);
 	if (r == 0)
@@ -85,12 +90,15 @@ static void put(struct batch *batch, const void *data, size_t n)
 	batch->bytes += (uint32_t)n;
 }
 
-static int publish_alone(struct node *node, const void *data, size_t n)
+static int publish_alone(
+	struct node *node, uint64_t topic, uint32_t writer, const void *data, size_t n)
 {
 	struct source *own = node->publisher.own;
 	struct batch *batch = batch_new(own, own->next, 1, (uint32_t)n);
 	if (!batch)
 		return -ENOMEM;
+	batch->topic = topic;
+	batch->writer = writer;
 	put(batch, data, n);
 	int r = publish_batch(node, batch);
 	if (r < 0)
@@ -124,20 +132,29 @@ static uint64_t gathering_time(const struct node *node)
 	return steady ? BATCH_DELAY : BATCH_DELAY_FIRST;
 }
 
-static int gather(struct node *node, const void *data, size_t n)
+// A batch is of one topic, and is read back by all but one writer.
+static bool joins(const struct batch *open, uint64_t topic, uint32_t writer)
+{
+	return open->topic == topic && open->writer == writer;
+}
+
+static int gather(struct node *node, uint64_t topic, uint32_t writer, const void *data, size_t n)
 {
 	struct publisher *p = &node->publisher;
-	int r = p->open && !make_room(p, n) ? publisher_flush(node) : 0;
+	bool ends = p->open && (!joins(p->open, topic, writer) || !make_room(p, n));
+	int r = ends ? publisher_flush(node) : 0;
 
 	if (r < 0)
 		return r;
 	if (!p->open) {
 		p->open = batch_gather(p->own, p->own->next);
+		if (!p->open)
+			return -ENOMEM;
+		p->open->topic = topic;
+		p->open->writer = writer;
 		p->open_room = BATCH_ROOM;
 		p->open_until = node->now + gathering_time(node);
 	}
-	if (!p->open)
-		return -ENOMEM;
 	if (!make_room(p, n))
 		return -ENOMEM;
 	put(p->open, data, n);
@@ -154,7 +171,8 @@ bool publisher_has_room(const struct node *node, size_t n)
 	return p->held + charge <= PUBLISH_WINDOW && p->unsent + charge <= UNSENT_BYTES;
 }
 
-int publisher_publish(struct node *node, const void *data, size_t n)
+int publisher_publish(
+	struct node *node, uint64_t topic, uint32_t writer, const void *data, size_t n)
 {
 	struct publisher *p = &node->publisher;
 	int r = 0;
@@ -170,9 +188,9 @@ int publisher_publish(struct node *node, const void *data, size_t n)
 	// A lone message leaves at once; one that follows closely waits for company.
 	uint64_t pace = BATCH_IDLE + (p->published_bytes + n) / BATCH_PACE;
 	if (p->open || node->now - p->published < pace)
-		r = gather(node, data, n);
+		r = gather(node, topic, writer, data, n);
 	else
-		r = publish_alone(node, data, n);
+		r = publish_alone(node, topic, writer, data, n);
 	if (r == 0) {
 		p->published = node->now;
 		p->published_bytes = n;
@@ -186,6 +204,8 @@ static struct batch *copy_of(struct source *source, const struct batch *b)
 	struct batch *copy = batch_new(source, source->next, b->count, b->bytes);
 	if (!copy)
 		return NULL;
+	copy->topic = b->topic;
+	copy->denied = true; // readers here have had it, or will
 	copy->count = b->count;
 	copy->bytes = b->bytes;
 	memcpy(copy->lengths, b->lengths, b->count * sizeof *b->lengths);

@@ -26,8 +26,10 @@ struct publisher {
 	uint64_t lost_messages, lost_bytes; // unsent and trimmed, not yet reported
 };
 
-// 0; -EAGAIN, -EMSGSIZE, -ENOMEM.
-int publisher_publish(struct node *node, const void *data, size_t n);
+// To a topic, by its number (0: to everyone); `writer`: see struct batch. 0; -EAGAIN, -EMSGSIZE,
+// -ENOMEM.
+int publisher_publish(
+	struct node *node, uint64_t topic, uint32_t writer, const void *data, size_t n);
 bool publisher_has_room(const struct node *node, size_t n);
 // Ends the gathering: what was gathered goes out. 0 or -ENOMEM.
 int publisher_flush(struct node *node);

@@ -36,6 +36,7 @@ static bool partial_begin(struct link *link, struct source *s, const struct fram
 	node->broadcast.partial_bytes += f->bytes;
 	b->count = f->count;
 	b->bytes = f->bytes;
+	b->topic = f->topic;
 	b->from = link->serial;
 	b->denied = access_denied(node->config.access, &s->key.id);
 	for (uint16_t i = 0; i < f->count; i++)

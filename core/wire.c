@@ -406,6 +406,7 @@ int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f)
 	uint64_t sum = 0;
 	f->stamp = get_stamp(&r);
 	f->first = get_number(&r, 8);
+	f->topic = get_number(&r, 8);
 	f->bytes = (uint32_t)get_number(&r, 4);
 	f->count = (uint16_t)get_number(&r, 2);
 	f->lengths = get_bytes(&r, (size_t)f->count * 4);
@@ -474,11 +475,39 @@ int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f)
 	return f->type == 0 ? -EPROTO : get_end(&r);
 }
 
+// A count, which is not 0, and as many names; those that are none are left out.
+static void get_topics(struct reader *r, char *text)
+{
+	char name[NAME_MAX_LENGTH + 1];
+	uint64_t count = get_number(r, 1);
+	size_t n = 0;
+
+	if (count == 0 || count > TOPICS_MAX)
+		r->bad = true;
+	for (; !r->bad && count > 0; count--) {
+		get_name(r, name);
+		size_t length = strlen(name);
+		if (length == 0)
+			continue;
+		if (n + length + 1 > TOPICS_TEXT) {
+			r->bad = true;
+			return;
+		}
+		if (n)
+			text[n++] = ',';
+		memcpy(text + n, name, length + 1);
+		n += length;
+	}
+}
+
 int wire_get_member(const uint8_t *p, size_t n, struct announce_member *m)
 {
 	struct reader r = { p, n, false };
 	get_name(&r, m->name);
 	m->address = get_address(&r);
+	m->topics[0] = '\0';
+	if (!r.bad && r.left)
+		get_topics(&r, m->topics);
 	return get_end(&r);
 }
 

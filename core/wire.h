@@ -190,6 +190,7 @@ struct frame_position {
 struct frame_batch {
 	struct stamp stamp;
 	uint64_t first;
+	uint64_t topic; // of all its messages, by its number; 0: to everyone
 	uint32_t bytes;
 	uint16_t count;
 	const uint8_t *lengths; // [count] of 32 bits
@@ -299,6 +300,7 @@ struct frame_announce {
 struct announce_member {
 	char name[NAME_MAX_LENGTH + 1];
 	struct address address;
+	char topics[TOPICS_TEXT + 1]; // that it has joined, separated by commas; empty: none
 };
 
 // Encoders append one whole frame to a buffer.
@@ -335,9 +337,9 @@ void wire_put_chunk(
 void wire_put_credit(struct buffer *b, const struct frame_credit *f);
 void wire_put_stream(struct buffer *b, uint16_t channel, const uint8_t *data, size_t n);
 void wire_put_stream_credit(struct buffer *b, uint16_t channel, uint64_t offset);
-// What is to be signed, without a frame.
-void wire_put_batch(struct buffer *b, const struct stamp *stamp, uint64_t first, uint32_t bytes,
-	uint16_t count, const uint32_t *lengths, const uint8_t *hashes);
+// What is to be signed, without a frame. Of a batch `lengths` and not those in `f`, which are
+// bytes.
+void wire_put_batch(struct buffer *b, const struct frame_batch *f, const uint32_t *lengths);
 void wire_put_announce(struct buffer *b, const struct frame_announce *f);
 // The payload of announcements, without a frame.
 void wire_put_member(struct buffer *b, const struct announce_member *m);

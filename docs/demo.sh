@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc meson ninja-build pkg-config libfuse3-dev fuse3 libev-dev libc-ares-dev libssl-dev \
-libseccomp-dev uthash-dev"
+libseccomp-dev libjansson-dev uthash-dev"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||

@@ -10,6 +10,7 @@
 
 #include "core/limits.h"
 #include "core/net.h"
+#include "fs/logs.h"
 #include "fs/open.h"
 #include "fs/watch.h"
 
@@ -27,6 +28,8 @@ void handle_close(struct handle *h)
 	watch_forget(h);
 	if (h->kind == TREE_FEED && h->readable)
 		cursor_close(&h->cursor);
+	topic_unref(h->topic);
+	messages_window_fini(&h->window);
 	if (h->kind == TREE_DUPLEX) {
 		if (h->readable)
 			stream_reader_close(&h->reader);
@@ -81,24 +84,6 @@ static void read_setting(struct handle *h, fuse_req_t req, size_t size, uint64_t
 		handle_reply_text(h, req, size, offset);
 }
 
-// A reader passes over what was trimmed before it came there; from then on its offsets are
-// shifted. A seek makes them absolute again.
-static void read_log(struct handle *h, fuse_req_t req, size_t size, uint64_t offset)
-{
-	const struct event_log *events = node_events(h->set->node);
-	const char *bytes = NULL;
-
-	if (offset != h->position)
-		h->shift = 0;
-	if (offset + h->shift < events->tail)
-		h->shift = events->tail - offset;
-	size_t n = event_log_read(events, offset + h->shift, &bytes);
-	if (n > size)
-		n = size;
-	h->position = offset + n;
-	fuse_reply_buf(req, bytes, n);
-}
-
 // 0 when the kernel took it. -ENOENT: the call was interrupted.
 static int reply_vectors(fuse_req_t req, const struct iovec *vectors, int count)
 {
@@ -116,12 +101,14 @@ static bool try_read_feed(struct handle *h, fuse_req_t req, size_t size, bool pa
 	size_t n = cursor_peek(
 		&h->cursor, node_now(node), size, packet, vectors, &count, READ_VECTORS);
 
-	if (n == 0 && h->set->stopping)
+	bool over = n == 0 && (h->set->stopping || cursor_ended(&h->cursor));
+
+	if (over)
 		fuse_reply_buf(req, NULL, 0);
 	else if (n > 0 && reply_vectors(req, vectors, count) == 0)
 		node_counters(node)->bytes_discarded +=
 			cursor_advance(&h->cursor, node_now(node), n, packet);
-	return n > 0 || h->set->stopping;
+	return n > 0 || over;
 }
 
 static bool try_read_duplex(struct handle *h, fuse_req_t req, size_t size)
@@ -199,7 +186,7 @@ void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, in
 		handle_reply_text(h, req, size, (uint64_t)offset);
 		return;
 	case TREE_LOG:
-		read_log(h, req, size, (uint64_t)offset);
+		logs_read(h, req, size, (uint64_t)offset);
 		return;
 	case TREE_VERBS:
 		read_verbs(h, req, size);
@@ -248,7 +235,7 @@ static ssize_t offer(struct handle *h, const uint8_t *data, size_t n)
 	// An aligned WRITE can hold a page more than a message: it becomes two.
 	if (n > MESSAGE_MAX)
 		n = MESSAGE_MAX;
-	int r = node_publish(h->set->node, data, n);
+	int r = node_publish_to(h->set->node, h->topic, h->set->loopback ? h->serial : 0, data, n);
 	return r < 0 ? r : (ssize_t)n;
 }
 

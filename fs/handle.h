@@ -11,26 +11,31 @@
 #include "fs/call.h"
 #include "fs/config.h"
 #include "fs/ctl.h"
+#include "fs/messages.h"
 #include "fs/tree.h"
 
 struct handle {
 	struct handles *set;
 	struct handle *prev, *next;
+	enum tree_type type;
 	enum tree_kind kind;
+	uint32_t serial; // of all that were opened, not 0
 	bool readable;
 	bool writable;
 	struct buffer
 		text;	 // TREE_TEXT, TREE_VERBS, TREE_SETTING, TREE_DIRECTORY: what reading gives
 	const char *key; // TREE_SETTING: its name
-	uint64_t position;	      // TREE_LOG, TREE_VERBS: where the last READ ended
-	uint64_t shift;		      // TREE_LOG: added to the offsets that its user knows
-	struct cursor cursor;	      // TREE_FEED, readable
-	struct stream *stream;	      // TREE_DUPLEX, counted
-	struct stream_reader reader;  // TREE_DUPLEX, readable
-	struct pipe_reader pipe;      // TREE_FIFO, readable
-	struct pipe_writer writer;    // TREE_FIFO, writable
-	struct fuse_pollhandle *poll; // whom to tell, once; NULL: nobody
-	uint32_t poll_wanted;	      // about what
+	uint64_t position;	       // TREE_LOG, TREE_VERBS: where the last READ ended
+	uint64_t shift;		       // TREE_LOG: added to the offsets that its user knows
+	struct messages_window window; // TREE_MESSAGES
+	struct cursor cursor;	       // TREE_FEED, readable
+	struct topic *topic;	       // TREE_TOPIC, counted
+	struct stream *stream;	       // TREE_DUPLEX, counted
+	struct stream_reader reader;   // TREE_DUPLEX, readable
+	struct pipe_reader pipe;       // TREE_FIFO, readable
+	struct pipe_writer writer;     // TREE_FIFO, writable
+	struct fuse_pollhandle *poll;  // whom to tell, once; NULL: nobody
+	uint32_t poll_wanted;	       // about what
 	struct handle *watched_prev, *watched_next;
 };
 
@@ -48,6 +53,8 @@ struct handles {
 	struct ctl_keeper keeper;
 	struct config config;
 	uint32_t count;
+	uint32_t last_serial;
+	bool loopback; // what one handle writes the others read back
 };
 
 void handles_init(struct handles *set, struct node *node);

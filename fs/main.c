@@ -226,6 +226,7 @@ static enum exit_code start_node(struct daemon *d)
 		.stall_timeout = d->options.stall_timeout,
 		.min_rate = d->options.min_rate,
 		.discovery = options_discovery(&d->options),
+		.history = HISTORY_BYTES,
 	};
 
 	memcpy(config.name, d->options.name, sizeof config.name);

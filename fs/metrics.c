@@ -119,6 +119,11 @@ static void add_files(struct buffer *out, const struct text_context *context)
 	counter(out, "parked_refused", calls->refused, "Calls refused with ENOBUFS.");
 	gauge(out, "log_bytes", log->bytes, "Bytes of messages kept now.");
 	gauge(out, "log_held_bytes", log->held, "Those that a reader or a link still needs.");
+	gauge(out, "topics", node_topic_count(context->node), "Topics that are joined now.");
+	gauge(out, "history_bytes", node_history(context->node)->bytes,
+		"Bytes of messages that the file messages shows now.");
+	counter(out, "history_lost", node_history(context->node)->lost,
+		"Messages for which that file had no memory.");
 	counter(out, "events_lost", node_events(context->node)->lost, "Events without memory.");
 }
 
@@ -134,6 +139,7 @@ static const struct {
 	{ "batches_foreign", "Batches signed for another network." },
 	{ "messages_lost", "Own messages trimmed before any peer took them." },
 	{ "messages_missed", "Messages of others in gaps." },
+	{ "messages_filtered", "Messages of others, of topics that are not joined here." },
 	{ "messages_overrun", "Messages skipped by readers here that were too slow." },
 	{ "bytes_discarded", "Cut off messages by O_DIRECT reads.", "discarded_bytes" },
 	{ "stream_bytes_lost", "On streams whose peer went.", "stream_lost_bytes" },

@@ -50,12 +50,22 @@ static int open_fifo(struct handle *h, uint32_t serial, bool nonblocking, struct
 	return r == -ENOLINK ? -EINPROGRESS : r;
 }
 
-static void open_feed(struct handle *h, pid_t pid)
+static int open_feed(struct handle *h, uint32_t serial, pid_t pid)
 {
+	if (h->type == TREE_TOPIC) {
+		struct topic *topic = node_find_topic(h->set->node, serial);
+		if (!topic)
+			return -ESTALE;
+		h->topic = topic_ref(topic);
+	}
 	if (!h->readable)
-		return;
+		return 0;
 	cursor_open(&h->cursor, node_log(h->set->node), node_now(h->set->node));
 	h->cursor.tag = (uint32_t)pid;
+	h->cursor.topic = h->topic ? h->topic->number : 0;
+	h->cursor.loopback = h->set->loopback;
+	h->cursor.writer = h->serial;
+	return 0;
 }
 
 static int open_kind(
@@ -66,8 +76,7 @@ static int open_kind(
 
 	switch (file->kind) {
 	case TREE_FEED:
-		open_feed(h, wish->pid);
-		return 0;
+		return open_feed(h, serial, wish->pid);
 	case TREE_DUPLEX:
 		return open_duplex(h, serial, wanted);
 	case TREE_FIFO:
@@ -102,7 +111,11 @@ static int open_now(
 	if (!h)
 		return -ENOMEM;
 	h->set = set;
+	h->type = file->type;
 	h->kind = file->kind;
+	if (++set->last_serial == 0)
+		set->last_serial = 1;
+	h->serial = set->last_serial;
 	h->readable = access != O_WRONLY;
 	h->writable = access != O_RDONLY;
 	int r = open_kind(h, file, wish, wanted);

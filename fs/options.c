@@ -353,6 +353,7 @@ const char *options_usage(void)
 	       "  -p, --port PORT          port to listen at (8495, or the next free one)\n"
 	       "  -s, --seed HOST:PORT     a node to join by; may be repeated\n"
 	       "      --no-discovery       do not look for others on the local network\n"
+	       "      --loopback           read back here what is written here\n"
 	       "      --min-peers N        look for more peers below this (3)\n"
 	       "      --max-peers N        keep no more peers than this; 0: no limit (5)\n"
 	       "      --ping-timeout MS    a peer silent for this long is gone (3000)\n"

@@ -35,6 +35,7 @@ struct options {
 	size_t seed_count;
 	bool none;	   // said to have no seed: the first node of a network
 	bool no_discovery; // on the local network
+	bool loopback;	   // what is written here is read back here
 	uint32_t min_peers;
 	uint32_t max_peers; // 0: no limit
 	uint64_t ping_timeout;

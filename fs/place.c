@@ -97,6 +97,7 @@ enum exit_code place_mount(struct daemon *d)
 			.gid = user->name ? user->gid : getgid(),
 			.mask = d->options.mask },
 		.debug = d->options.debug,
+		.loopback = d->options.loopback,
 		.context = d,
 		.ready = daemon_session_ready,
 		.ended = daemon_session_ended,

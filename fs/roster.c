@@ -7,8 +7,9 @@
 
 #include "fs/text.h"
 
-// The longest line: an id, a name, an address, a time and a state.
-#define LINE (ID_TEXT + 1 + NAME_MAX_LENGTH + 1 + ADDRESS_TEXT + 1 + 24 + 1 + 8 + 1)
+// The longest line: an id, a name, an address, a time, a state and topics.
+#define LINE \
+	(ID_TEXT + 1 + NAME_MAX_LENGTH + 1 + ADDRESS_TEXT + 1 + 24 + 1 + 8 + 8 + TOPICS_TEXT + 1)
 
 struct roster {
 	struct buffer *out;
@@ -42,10 +43,11 @@ static int add_line(void *context, const struct member_info *member)
 		strftime(roster->day, sizeof roster->day, "%Y-%m-%dT%H:%M:%S", &tm);
 		roster->second = second;
 	}
-	int n = snprintf(line, sizeof line, "%s %s %s %s.%03uZ %s\n", id_format(&member->id).text,
-		*member->name ? member->name : "-",
+	int n = snprintf(line, sizeof line, "%s %s %s %s.%03uZ %s%s%s\n",
+		id_format(&member->id).text, *member->name ? member->name : "-",
 		member->address.family ? address_format(&member->address).text : "-", roster->day,
-		(unsigned)(member->since_wall % SECOND / MILLISECOND), state_name(member->state));
+		(unsigned)(member->since_wall % SECOND / MILLISECOND), state_name(member->state),
+		member->topics ? " topics=" : "", member->topics ? member->topics : "");
 	buffer_append(roster->out, line, n < (int)sizeof line ? (size_t)n : sizeof line - 1);
 	return buffer_failed(roster->out) ? -ENOMEM : 0;
 }

@@ -191,6 +191,7 @@ int session_new(struct session **session, const struct session_config *config, s
 	s->loop = loop;
 	ops_init(&s->ops, node, &config->owner);
 	s->ops.handles.flush = config->flush;
+	s->ops.handles.loopback = config->loopback;
 	s->ops.handles.flush_context = config->context;
 	s->ops.handles.keeper = (struct ctl_keeper){ config->context, config->keep_access };
 	s->ops.handles.config = config->settings;

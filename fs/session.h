@@ -16,7 +16,8 @@ struct session_config {
 	const char *mount_options; // for mount(8): "rw,nodev,allow_other", or NULL
 	int device; // /dev/fuse of a mount that is there already; -1: it is to be made
 	struct tree_owner owner;
-	bool debug; // libfuse's own trace on stderr
+	bool debug;    // libfuse's own trace on stderr
+	bool loopback; // what one handle writes the others read back
 	void *context;
 	void (*ready)(
 		void *context); // the kernel and we have agreed (FUSE INIT): the mount answers

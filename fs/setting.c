@@ -197,6 +197,12 @@ static int set_no_discovery(struct options *o, const char *shown, const char *va
 	return 0;
 }
 
+static int set_loopback(struct options *o, const char *shown, const char *value)
+{
+	o->loopback = true;
+	return 0;
+}
+
 static int set_state(struct options *o, const char *shown, const char *value)
 {
 	if (*value == '\0')
@@ -334,6 +340,7 @@ const struct setting settings[] = {
 	{ "port", 'p', VALUE_REQUIRED, set_port },
 	{ "seed", 's', VALUE_REQUIRED, setting_set_seeds, .alias = "seeds" },
 	{ "no-discovery", 0, VALUE_NONE, set_no_discovery },
+	{ "loopback", 0, VALUE_NONE, set_loopback },
 	{ "min-peers", 0, VALUE_REQUIRED, tuning_set_min_peers, .alias = "minPeerNo",
 		.show = tuning_show_min_peers },
 	{ "max-peers", 0, VALUE_REQUIRED, tuning_set_max_peers, .alias = "maxPeerNo",

@@ -6,7 +6,7 @@
 
 #include "fs/options.h"
 
-#define SETTING_COUNT 26
+#define SETTING_COUNT 27
 #define SETTING_NAME  32 // with its end
 #define SETTING_SHOWN 32 // a value of config/, with its end
 

@@ -48,6 +48,7 @@ static void print_node(struct buffer *out, const struct node *node)
 	print(out, "min_peers %" PRIu32 "\n", config->min_peers);
 	print(out, "max_peers %" PRIu32 "\n", config->max_peers);
 	print(out, "members %zu\n", node_member_count(node));
+	print(out, "topics %zu\n", node_topic_count(node));
 	print(out, "component %s\n", id_format(node_component(node)).text);
 	print(out, "component_beacons %" PRIu64 "\n", node_component_beacons(node));
 	print(out, "discovery %s\n", config->discovery ? "on" : "off");
@@ -73,6 +74,8 @@ int text_status(struct buffer *out, const struct text_context *context)
 	print_handles(out, context->handles);
 	print(out, "log_bytes %zu\n", log->bytes);
 	print(out, "log_held %zu\n", log->held);
+	print(out, "history_bytes %zu\n", node_history(context->node)->bytes);
+	print(out, "history_lost %" PRIu64 "\n", node_history(context->node)->lost);
 	print(out, "events_lost %" PRIu64 "\n", node_events(context->node)->lost);
 #define X(name) print(out, #name " %" PRIu64 "\n", counters->name);
 	NODE_COUNTERS(X)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/event.h"
+#include "fs/logs.h"
 #include "fs/text.h"
 
 // A stdio buffer is this large: fewer lines are torn into two messages.
@@ -18,6 +18,9 @@
 static const struct tree_file files[] = {
 	{ TREE_ROOT, TREE_ROOT, "", TREE_DIRECTORY, 0500, NULL },
 	{ TREE_BROADCAST, TREE_ROOT, "broadcast", TREE_FEED, 0600, NULL },
+	{ TREE_TOPICS, TREE_ROOT, "topics", TREE_DIRECTORY, 0700, NULL },
+	{ TREE_TOPIC, TREE_TOPICS, NULL, TREE_FEED, 0600, NULL },
+	{ TREE_MESSAGES, TREE_ROOT, "messages", TREE_LOG, 0400, NULL },
 	{ TREE_EVENTS, TREE_ROOT, "events", TREE_LOG, 0400, NULL },
 	{ TREE_CTL, TREE_ROOT, "ctl", TREE_VERBS, 0600, NULL },
 	{ TREE_STATUS, TREE_ROOT, "status", TREE_TEXT, 0400, text_status },
@@ -48,7 +51,7 @@ static const struct tree_file files[] = {
 };
 #define FILES (sizeof files / sizeof *files)
 
-static fuse_ino_t make_nodeid(enum tree_type type, uint32_t serial)
+fuse_ino_t tree_nodeid(enum tree_type type, uint32_t serial)
 {
 	return (fuse_ino_t)type | (fuse_ino_t)serial << 8;
 }
@@ -59,7 +62,7 @@ static fuse_ino_t make_unique(struct tree *tree, fuse_ino_t nodeid)
 	return nodeid | (fuse_ino_t)(++tree->unique & 0xffffff) << 40;
 }
 
-static ino_t stable_part(fuse_ino_t nodeid)
+ino_t tree_inode(fuse_ino_t nodeid)
 {
 	return nodeid & 0xffffffffff;
 }
@@ -77,11 +80,21 @@ const struct tree_file *tree_file(fuse_ino_t nodeid)
 	return NULL;
 }
 
+const struct tree_file *tree_next_file(enum tree_type directory, const struct tree_file *after)
+{
+	const struct tree_file *file = after ? after + 1 : files + 1;
+
+	for (; file < files + FILES; file++)
+		if (file->parent == directory && file->name)
+			return file;
+	return NULL;
+}
+
 void tree_init(struct tree *tree, struct node *node, const struct tree_owner *owner)
 {
 	*tree = (struct tree){ .node = node, .owner = *owner };
 	clock_gettime(CLOCK_REALTIME, &tree->born);
-	tree->peers_changed = tree->born;
+	tree->peers_changed = tree->topics_changed = tree->born;
 }
 
 void tree_touch_peers(struct tree *tree)
@@ -146,7 +159,7 @@ static int lookup_peer(const struct tree *tree, const char *name, fuse_ino_t *no
 
 	if (tree_find_peer(tree->node, name, &peer) < 0)
 		return -ENOENT;
-	*nodeid = make_nodeid(strlen(name) == ID_TEXT ? TREE_PEER : TREE_PEER_LINK, peer.serial);
+	*nodeid = tree_nodeid(strlen(name) == ID_TEXT ? TREE_PEER : TREE_PEER_LINK, peer.serial);
 	return 0;
 }
 
@@ -162,7 +175,20 @@ static int lookup_pipe(struct tree *tree, uint32_t serial, const char *name, fus
 			break;
 	if (!pipe)
 		return -ENOENT;
-	*nodeid = make_unique(tree, make_nodeid(TREE_PIPE, pipe->serial));
+	*nodeid = make_unique(tree, tree_nodeid(TREE_PIPE, pipe->serial));
+	return 0;
+}
+
+static int lookup_topic(struct tree *tree, const char *name, fuse_ino_t *nodeid)
+{
+	const struct topic *topic = NULL;
+
+	while ((topic = node_next_topic(tree->node, topic)))
+		if (strcmp(topic->name, name) == 0)
+			break;
+	if (!topic)
+		return -ENOENT;
+	*nodeid = make_unique(tree, tree_nodeid(TREE_TOPIC, topic->serial));
 	return 0;
 }
 
@@ -174,7 +200,7 @@ static int lookup_alias(
 
 	if (!serial)
 		return -ENOENT;
-	*nodeid = make_nodeid(by_name ? TREE_NAME_LINK : TREE_ADDRESS_LINK, serial);
+	*nodeid = tree_nodeid(by_name ? TREE_NAME_LINK : TREE_ADDRESS_LINK, serial);
 	return 0;
 }
 
@@ -208,13 +234,15 @@ int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino
 		return lookup_alias(tree, directory->type, name, nodeid);
 	if (directory->type == TREE_PIPES)
 		return lookup_pipe(tree, serial, name, nodeid);
+	if (directory->type == TREE_TOPICS)
+		return lookup_topic(tree, name, nodeid);
 	if (directory->type == TREE_PEER && !node_find_peer(tree->node, serial, &peer))
 		return -ESTALE;
-	for (size_t i = 1; i < FILES; i++) {
-		const struct tree_file *file = &files[i];
-		if (file->parent != directory->type || strcmp(file->name, name) != 0)
+	const struct tree_file *file = NULL;
+	while ((file = tree_next_file(directory->type, file))) {
+		if (strcmp(file->name, name) != 0)
 			continue;
-		*nodeid = make_nodeid(file->type, serial);
+		*nodeid = tree_nodeid(file->type, serial);
 		if (may_wait(file))
 			*nodeid = make_unique(tree, *nodeid);
 		return 0;
@@ -222,30 +250,50 @@ int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino
 	return -ENOENT;
 }
 
-// The peer whose pipes a user changes.
-static int pipes_of(const struct tree *tree, fuse_ino_t parent, const char *name, struct peer *peer)
+// The directory, if it is one whose files users make, and the peer whose pipes are there.
+static int directory_of(const struct tree *tree, fuse_ino_t parent, const char *name,
+	enum tree_type *directory, struct peer *peer)
 {
-	const struct tree_file *directory = tree_file(parent);
+	const struct tree_file *file = tree_file(parent);
 
-	if (!directory || directory->type != TREE_PIPES)
+	*directory = file ? file->type : TREE_ROOT;
+	if (*directory != TREE_PIPES && *directory != TREE_TOPICS)
 		return -EPERM;
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
+	if (*directory == TREE_TOPICS)
+		return 0;
 	return node_find_peer(tree->node, tree_serial(parent), peer) ? 0 : -ESTALE;
 }
 
 int tree_make(struct tree *tree, fuse_ino_t parent, const char *name)
 {
+	enum tree_type directory;
 	struct peer peer;
-	int r = pipes_of(tree, parent, name, &peer);
-	return r < 0 ? r : node_pipe_make(tree->node, &peer.id, name);
+	int r = directory_of(tree, parent, name, &directory, &peer);
+
+	if (r == 0 && directory == TREE_PIPES)
+		return node_pipe_make(tree->node, &peer.id, name);
+	if (r == 0)
+		r = node_topic_join(tree->node, name);
+	if (r == 0)
+		clock_gettime(CLOCK_REALTIME, &tree->topics_changed);
+	return r;
 }
 
 int tree_remove(struct tree *tree, fuse_ino_t parent, const char *name)
 {
+	enum tree_type directory;
 	struct peer peer;
-	int r = pipes_of(tree, parent, name, &peer);
-	return r < 0 ? r : node_pipe_remove(tree->node, &peer.id, name);
+	int r = directory_of(tree, parent, name, &directory, &peer);
+
+	if (r == 0 && directory == TREE_PIPES)
+		return node_pipe_remove(tree->node, &peer.id, name);
+	if (r == 0)
+		r = node_topic_leave(tree->node, name);
+	if (r == 0)
+		clock_gettime(CLOCK_REALTIME, &tree->topics_changed);
+	return r;
 }
 
 static struct timespec from_wall(uint64_t microseconds)
@@ -254,7 +302,7 @@ static struct timespec from_wall(uint64_t microseconds)
 		.tv_nsec = (long)(microseconds % SECOND * 1000) };
 }
 
-static mode_t kind_format(enum tree_kind kind)
+mode_t tree_format(enum tree_kind kind)
 {
 	switch (kind) {
 	case TREE_DIRECTORY:
@@ -278,21 +326,20 @@ static mode_t make_mode(const struct tree *tree, const struct tree_file *file)
 	mode_t all = file->mode | file->mode >> 3 | file->mode >> 6;
 
 	// Those of a symbolic link do not count, and are always these.
-	return kind_format(file->kind) |
+	return tree_format(file->kind) |
 	       (file->kind == TREE_SYMLINK ? all : all & ~tree->owner.mask);
 }
 
 int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 {
 	const struct tree_file *file = tree_file(nodeid);
-	const struct event_log *events = node_events(tree->node);
 	struct timespec changed = tree->born;
 	struct peer peer;
 
 	if (!file)
 		return -ESTALE;
 	// A count of 1 for directories, too: it tells find(1) that subdirectories are not counted.
-	*st = (struct stat){ .st_ino = stable_part(nodeid),
+	*st = (struct stat){ .st_ino = tree_inode(nodeid),
 		.st_mode = make_mode(tree, file),
 		.st_nlink = 1,
 		.st_uid = tree->owner.uid,
@@ -307,11 +354,14 @@ int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 	} else if (file->type == TREE_PEERS || file->type == TREE_BY_NAME ||
 		   file->type == TREE_BY_ADDRESS) {
 		changed = tree->peers_changed;
-	} else if (file->type == TREE_EVENTS) {
-		st->st_size = (off_t)events->head;
-		st->st_blocks = (blkcnt_t)(buffer_length(&events->text) + 511) / 512;
-		if (events->changed)
-			changed = from_wall(events->changed);
+	} else if (file->kind == TREE_LOG) {
+		struct logs_extent extent = logs_measure(tree->node, file->type);
+		st->st_size = (off_t)extent.end;
+		st->st_blocks = (blkcnt_t)(extent.end - extent.begin + 511) / 512;
+		if (extent.changed)
+			changed = from_wall(extent.changed);
+	} else if (file->type == TREE_TOPICS) {
+		changed = tree->topics_changed;
 	} else if (file->type == TREE_PEER_LINK) {
 		st->st_size = ID_TEXT;
 	} else if (file->kind == TREE_SYMLINK) {
@@ -319,87 +369,4 @@ int tree_attributes(const struct tree *tree, fuse_ino_t nodeid, struct stat *st)
 	}
 	st->st_atim = st->st_mtim = st->st_ctim = changed;
 	return 0;
-}
-
-static int add_entry(fuse_req_t req, struct buffer *out, const char *name, fuse_ino_t nodeid)
-{
-	const struct tree_file *file = tree_file(nodeid);
-	struct stat st = { .st_ino = stable_part(nodeid), .st_mode = kind_format(file->kind) };
-	size_t n = fuse_add_direntry(req, NULL, 0, name, NULL, 0);
-	off_t next = (off_t)(buffer_length(out) + n);
-	uint8_t *at = buffer_reserve(out, n);
-
-	if (!at)
-		return -ENOMEM;
-	fuse_add_direntry(req, (char *)at, n, name, &st, next);
-	buffer_commit(out, n);
-	return 0;
-}
-
-static int list_peers(const struct tree *tree, fuse_req_t req, struct buffer *out)
-{
-	struct peer peer;
-	int r = 0;
-
-	for (uint32_t at = 0; r == 0 && node_next_peer(tree->node, at, &peer); at = peer.serial)
-		r = add_entry(
-			req, out, id_format(&peer.id).text, make_nodeid(TREE_PEER, peer.serial));
-	return r;
-}
-
-static int list_pipes(const struct tree *tree, fuse_req_t req, uint32_t serial, struct buffer *out)
-{
-	const struct pipe *pipe = NULL;
-	struct peer peer;
-	int r = node_find_peer(tree->node, serial, &peer) ? 0 : -ESTALE;
-
-	while (r == 0 && (pipe = node_next_pipe(tree->node, &peer.id, pipe)))
-		r = add_entry(req, out, pipe->name, make_nodeid(TREE_PIPE, pipe->serial));
-	return r;
-}
-
-struct listing {
-	fuse_req_t req;
-	struct buffer *out;
-	enum tree_type type;
-};
-
-static int list_alias(void *context, const struct alias *alias)
-{
-	const struct listing *l = context;
-	return add_entry(l->req, l->out, alias->text, make_nodeid(l->type, alias->serial));
-}
-
-static int list_aliases(
-	const struct tree *tree, enum tree_type directory, fuse_req_t req, struct buffer *out)
-{
-	bool by_name = directory == TREE_BY_NAME;
-	struct listing l = { req, out, by_name ? TREE_NAME_LINK : TREE_ADDRESS_LINK };
-
-	return alias_each(tree->node, by_name ? ALIAS_NAME : ALIAS_ADDRESS, list_alias, &l);
-}
-
-int tree_list(const struct tree *tree, fuse_req_t req, fuse_ino_t directory, struct buffer *out)
-{
-	const struct tree_file *parent = tree_file(directory);
-	uint32_t serial = tree_serial(directory);
-	struct peer peer;
-	int r;
-
-	if (parent->type == TREE_PEER && !node_find_peer(tree->node, serial, &peer))
-		return -ESTALE;
-	r = add_entry(req, out, ".", directory);
-	if (r == 0)
-		r = add_entry(req, out, "..",
-			make_nodeid(parent->parent, parent->type == TREE_PIPES ? serial : 0));
-	if (r == 0 && parent->type == TREE_PIPES)
-		return list_pipes(tree, req, serial, out);
-	if (r == 0 && parent->type == TREE_PEERS)
-		return list_peers(tree, req, out);
-	if (r == 0 && (parent->type == TREE_BY_NAME || parent->type == TREE_BY_ADDRESS))
-		return list_aliases(tree, parent->type, req, out);
-	for (size_t i = 1; r == 0 && i < FILES; i++)
-		if (files[i].parent == parent->type)
-			r = add_entry(req, out, files[i].name, make_nodeid(files[i].type, serial));
-	return r;
 }

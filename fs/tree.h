@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The tree of the mount: which files there are, their numbers, names and attributes.
 //
-// A nodeid is type:8 | serial:32 | unique:24, from the low end. The serial is the peer's or the
-// pipe's, 0 outside peers/. Files on which a call may wait get a new unique part with every lookup:
-// the kernel locks an inode for as long as a write to it waits, so that no two opens may share one.
-// st_ino is the nodeid without its unique part and never changes.
+// A nodeid is type:8 | serial:32 | unique:24, from the low end. The serial is the peer's, the
+// pipe's or the topic's, else 0. Files on which a call may wait get a new unique part with every
+// lookup: the kernel locks an inode for as long as a write to it waits, so that no two opens may
+// share one. st_ino is the nodeid without its unique part and never changes.
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -22,6 +22,9 @@ struct text_context;
 enum tree_type {
 	TREE_ROOT = FUSE_ROOT_ID,
 	TREE_BROADCAST,
+	TREE_TOPICS,
+	TREE_TOPIC,
+	TREE_MESSAGES,
 	TREE_EVENTS,
 	TREE_CTL,
 	TREE_STATUS,
@@ -85,6 +88,7 @@ struct tree {
 	struct tree_owner owner;
 	struct timespec born;
 	struct timespec peers_changed;
+	struct timespec topics_changed;
 	uint32_t unique;
 };
 
@@ -97,13 +101,18 @@ void tree_touch_peers(struct tree *tree);
 // NULL: no nodeid of ours.
 const struct tree_file *tree_file(fuse_ino_t nodeid);
 uint32_t tree_serial(fuse_ino_t nodeid);
+fuse_ino_t tree_nodeid(enum tree_type type, uint32_t serial);
+ino_t tree_inode(fuse_ino_t nodeid);
+mode_t tree_format(enum tree_kind kind);
+// The file after one (NULL: the first) of those of a directory that have names of ours.
+const struct tree_file *tree_next_file(enum tree_type directory, const struct tree_file *after);
 
 // What a symbolic link holds. 0 or -ESTALE.
 int tree_link(const struct tree *tree, fuse_ino_t nodeid, char text[TREE_LINK]);
 // 0; -ENOENT, -ENOTDIR, -ENAMETOOLONG, -ESTALE (a directory of a peer that is gone).
 int tree_lookup(struct tree *tree, fuse_ino_t parent, const char *name, fuse_ino_t *nodeid);
 // A user makes or removes a file. 0; -EPERM not here, -EINVAL no name, -EEXIST, -ENOENT, -EUSERS,
-// -ENAMETOOLONG, -ESTALE, -ENOMEM.
+// -ENOSPC, -ENAMETOOLONG, -ESTALE, -ENOMEM.
 int tree_make(struct tree *tree, fuse_ino_t parent, const char *name);
 int tree_remove(struct tree *tree, fuse_ino_t parent, const char *name);
 // 0 or -ESTALE.

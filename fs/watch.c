@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "fs/handle.h"
+#include "fs/logs.h"
 
 #define READABLE ((uint32_t)(POLLIN | POLLRDNORM))
 #define WRITABLE ((uint32_t)(POLLOUT | POLLWRNORM))
@@ -15,6 +16,9 @@ static uint32_t feed_events(struct handle *h)
 {
 	uint32_t events = 0;
 
+	if (h->topic && h->topic->left)
+		events |= POLLHUP | (h->readable ? READABLE : 0) |
+			  (h->writable ? WRITABLE | POLLERR : 0);
 	if (h->readable && cursor_ready(&h->cursor))
 		events |= READABLE;
 	// Room for the largest message: whoever is told so is not told EAGAIN afterwards.
@@ -69,7 +73,7 @@ static uint32_t events_of(struct handle *h)
 	case TREE_FIFO:
 		return fifo_events(h);
 	case TREE_LOG:
-		return node_events(h->set->node)->head > h->position + h->shift ? all : 0;
+		return logs_grown(h) ? all : 0;
 	case TREE_TEXT:
 	case TREE_VERBS:
 	case TREE_SETTING:
@@ -80,16 +84,16 @@ static uint32_t events_of(struct handle *h)
 	return 0;
 }
 
-static unsigned changes_of(enum tree_kind kind)
+static unsigned changes_of(const struct handle *h)
 {
-	switch (kind) {
+	switch (h->kind) {
 	case TREE_FEED:
 		return NODE_CHANGED_LOG;
 	case TREE_DUPLEX:
 	case TREE_FIFO:
 		return NODE_CHANGED_STREAMS;
 	case TREE_LOG:
-		return NODE_CHANGED_EVENTS;
+		return h->type == TREE_EVENTS ? NODE_CHANGED_EVENTS : NODE_CHANGED_LOG;
 	case TREE_TEXT:
 	case TREE_VERBS:
 	case TREE_SETTING:
@@ -137,7 +141,7 @@ void watch_wake(struct handles *set, unsigned changes)
 	struct handle *h, *next;
 
 	DL_FOREACH_SAFE2(set->watched, h, next, watched_next)
-	if (changes_of(h->kind) & changes)
+	if (changes_of(h) & changes)
 		wake(h);
 }
 

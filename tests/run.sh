@@ -21,8 +21,8 @@ as_root() {
 }
 
 packages="gcc meson ninja-build pkg-config libfuse3-dev fuse3 libev-dev libc-ares-dev libssl-dev \
-libseccomp-dev uthash-dev libcriterion-dev clang clang-format libclang-rt-dev python3 mandoc procps \
-openssl iproute2 nftables systemd gnuplot-nox python3-prometheus-client"
+libseccomp-dev libjansson-dev uthash-dev libcriterion-dev clang clang-format libclang-rt-dev python3 \
+mandoc procps openssl iproute2 nftables systemd gnuplot-nox python3-prometheus-client"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||

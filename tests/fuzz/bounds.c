@@ -103,6 +103,19 @@ static void check_log(const struct log *log)
 	assert(bytes <= LOG_BYTES + SLACK);
 }
 
+static void check_history(const struct history *h)
+{
+	size_t bytes = 0;
+
+	for (uint64_t i = h->tail; i < h->head; i++) {
+		const struct batch *b = history_at(h, i)->batch;
+		assert(b->pins > 0 && !b->denied);
+		bytes += b->bytes;
+	}
+	assert(bytes <= h->bytes && (h->bytes <= h->limit || h->head - h->tail == 1));
+	assert(h->tail <= h->measured && h->measured <= h->head);
+}
+
 static void check_sources(const struct node *node)
 {
 	const struct broadcast *b = &node->broadcast;
@@ -131,6 +144,7 @@ void bounds_check(const struct node *node)
 	check_pipes(node);
 	check_log(&node->log);
 	check_sources(node);
+	check_history(&node->history);
 	DL_COUNT(node->dials, dial, dials);
 	assert(dials <= 4 * DIALS_MAX_ALONE);
 	assert(node->publisher.held <= PUBLISH_WINDOW && node->publisher.unsent <= UNSENT_BYTES);

@@ -43,6 +43,8 @@ uint32_t forge_count(size_t shape);
 uint32_t forge_bytes(size_t shape);
 struct source_key forge_source(const struct forged_batch *b);
 // Appends the signed header of a batch, and its data from `from` on, n bytes.
+// Some are of FORGE_TOPIC, and some of another topic.
+#define FORGE_TOPIC "ops"
 void forge_header(struct buffer *out, const struct forged_batch *b);
 void forge_data(struct buffer *out, const struct forged_batch *b, uint32_t from, uint32_t n);
 // A message of a batch, as a reader gets it: false when it is too short to tell.

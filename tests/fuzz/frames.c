@@ -135,7 +135,7 @@ static void put_batch(struct buffer *b, const struct frame_batch *f)
 	for (uint16_t i = 0; i < f->count; i++)
 		sum += lengths[i] = wire_batch_length(f, i);
 	assert(sum == f->bytes);
-	wire_put_batch(b, &f->stamp, f->first, f->bytes, f->count, lengths, f->hashes);
+	wire_put_batch(b, f, lengths);
 	buffer_append(b, f->sealed.bytes + f->sealed.n, SIGNATURE_BYTES);
 }
 

@@ -23,7 +23,8 @@ static void step_publish(struct world *w, struct end *e, struct input *in)
 	size_t n = sizes[input_below(in, 5)];
 
 	for (size_t times = 1 + input_below(in, 10); times > 0; times--) {
-		int r = node_publish(w->node, zeros, n);
+		const struct topic *topic = times % 2 ? NULL : node_next_topic(w->node, NULL);
+		int r = node_publish_to(w->node, topic, times % 3, zeros, n);
 		assert(r == 0 || r == -EAGAIN);
 		w->traffic += r == 0 ? n : 0;
 	}

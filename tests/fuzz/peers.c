@@ -386,8 +386,12 @@ void step_announce(struct world *w, struct end *e, struct input *in)
 	struct frame_announce f = { .stamp.incarnation = some_number(in),
 		.counter = some_number(in),
 		.type = (uint8_t)(1 + input_below(in, 8)) };
-	struct announce_member m = { .name = "member", .address = world_address(origin) };
+	struct announce_member m = {
+		.name = "member", .address = world_address(origin), .topics = "ops,build"
+	};
 
+	if (origin % 2)
+		m.topics[0] = '\0';
 	if (f.type == ANNOUNCE_BEACON)
 		wire_put_beacon(&payload, some_number(in));
 	else if (f.type == ANNOUNCE_MEMBER)

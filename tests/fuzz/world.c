@@ -63,15 +63,16 @@ static int on_resolve(void *context, uint64_t tag, const char *host, uint16_t po
 
 // What the node does.
 
-static void check_order(struct world *w, const struct forged_message *m)
+static void check_order(struct world *w, const struct cursor *c, const struct forged_message *m)
 {
+	size_t which = c == &w->topic;
 	uint64_t *last = NULL;
 
 	for (size_t i = 0; i < 8 && !last; i++) {
-		if (w->read[m->origin][i].incarnation == 0)
-			w->read[m->origin][i].incarnation = m->incarnation + 1;
-		if (w->read[m->origin][i].incarnation == m->incarnation + 1)
-			last = &w->read[m->origin][i].last;
+		if (w->read[which][m->origin][i].incarnation == 0)
+			w->read[which][m->origin][i].incarnation = m->incarnation + 1;
+		if (w->read[which][m->origin][i].incarnation == m->incarnation + 1)
+			last = &w->read[which][m->origin][i].last;
 	}
 	if (!last)
 		return;
@@ -79,17 +80,17 @@ static void check_order(struct world *w, const struct forged_message *m)
 	*last = m->sequence;
 }
 
-static void read_messages(struct world *w)
+static void read_from(struct world *w, struct cursor *c)
 {
 	struct forged_message m;
 	struct iovec iov[1];
 	int count;
 	size_t n;
 
-	while ((n = cursor_peek(&w->cursor, w->now, MESSAGE_MAX, true, iov, &count, 1)) > 0) {
+	while ((n = cursor_peek(c, w->now, MESSAGE_MAX, true, iov, &count, 1)) > 0) {
 		if (forge_read(iov[0].iov_base, n, &m))
-			check_order(w, &m);
-		cursor_advance(&w->cursor, w->now, n, true);
+			check_order(w, c, &m);
+		cursor_advance(c, w->now, n, true);
 	}
 }
 
@@ -110,8 +111,10 @@ void world_settle(struct world *w)
 {
 	struct link *link;
 
-	if (w->reading)
-		read_messages(w);
+	if (w->reading) {
+		read_from(w, &w->cursor);
+		read_from(w, &w->topic);
+	}
 	while ((link = node_next_output(w->node)))
 		if (link_socket(link))
 			world_hear(w, link_socket(link));
@@ -144,6 +147,7 @@ void world_start(struct world *w, struct input *in)
 		.min_peers = (uint32_t)input_below(in, 4),
 		.max_peers = (uint32_t)input_below(in, 4),
 		.ping_timeout = PING_TIMEOUT_DEFAULT,
+		.history = WORLD_HISTORY,
 	};
 	static const size_t pieces[] = { 0, 0, 1000, 17 };
 
@@ -155,7 +159,11 @@ void world_start(struct world *w, struct input *in)
 	w->node = node_new(&config, &driver);
 	assert(w->node);
 	world_advance(w, 0);
+	int r = node_topic_join(w->node, FORGE_TOPIC);
+	assert(r == 0);
 	cursor_open(&w->cursor, node_log(w->node), w->now);
+	cursor_open(&w->topic, node_log(w->node), w->now);
+	w->topic.topic = node_next_topic(w->node, NULL)->number;
 	w->reading = true;
 }
 
@@ -170,6 +178,7 @@ void world_stop_reading_stream(struct world *w)
 void world_finish(struct world *w)
 {
 	cursor_close(&w->cursor);
+	cursor_close(&w->topic);
 	world_stop_reading_stream(w);
 	node_free(w->node);
 	for (int i = 0; i < ENDS; i++) {

@@ -28,6 +28,8 @@ struct end {
 	uint32_t at;
 };
 
+#define WORLD_HISTORY (64 * KIB)
+
 struct world {
 	struct node *node;
 	struct keyring keyring;
@@ -39,11 +41,12 @@ struct world {
 	uint64_t resolving; // tag of the last look-up, 0: none
 	int64_t token;	    // of the last connect by hand
 	struct cursor cursor;
+	struct cursor topic; // on FORGE_TOPIC
 	bool reading;
 	struct stream_reader reader; // of one peer's stream
 	struct {
 		uint64_t incarnation, last;
-	} read[FORGE_IDENTITIES][8]; // of a source: what was delivered last
+	} read[2][FORGE_IDENTITIES][8]; // by each cursor of a source: what was delivered last
 };
 
 // What the peer of that number listens at.

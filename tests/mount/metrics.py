@@ -22,7 +22,7 @@ SAMPLE = re.compile(r'(%s)(\{%s(?:,%s)*\})? (\d+(?:\.\d+)?)' % (NAME, LABEL, LAB
 # Lines of status that are no numbers, and those of another name and unit.
 LABELS = {'id', 'name', 'address', 'version', 'component'}
 RENAMED = {'uptime': 'uptime_seconds', 'log_held': 'log_held_bytes'}
-COUNTED = {'parked_refused', 'events_lost'}
+COUNTED = {'parked_refused', 'events_lost', 'history_lost'}
 
 
 def source(*parts):

@@ -116,7 +116,11 @@ void forge_header(
 	uint32_t bytes = count * size, lengths[BATCH_COUNT];
 	uint8_t hashes[(MESSAGE_MAX / CHUNK_BYTES + 1) * DIGEST_BYTES];
 	uint8_t *data = data_of(a, first, count, size);
-	struct stamp stamp = stamp_of(a);
+	struct frame_batch f = { .stamp = stamp_of(a),
+		.first = first,
+		.bytes = bytes,
+		.count = count,
+		.hashes = hashes };
 	size_t from = buffer_length(b);
 
 	for (uint16_t i = 0; i < count; i++)
@@ -126,7 +130,7 @@ void forge_header(
 		int r = digest(data + at, n, hashes + i * DIGEST_BYTES);
 		assert(r == 0);
 	}
-	wire_put_batch(b, &stamp, first, bytes, count, lengths, hashes);
+	wire_put_batch(b, &f, lengths);
 	sign(b, from, a, BATCH_TAG);
 	free(data);
 }

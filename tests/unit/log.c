@@ -752,3 +752,167 @@ Test(log, appending_tells)
 	add(NOW, false, 1, 1);
 	cr_expect(l.fresh);
 }
+
+// What a cursor does not want.
+
+static struct batch *add_topic(uint64_t topic, uint32_t writer, uint32_t count, uint32_t bytes_each)
+{
+	struct batch *b = batch_new(NULL, written + 1, count, count * bytes_each);
+	cr_assert(b);
+	b->topic = topic;
+	b->writer = writer;
+	b->own = writer != 0;
+	b->count = count;
+	b->bytes = count * bytes_each;
+	for (uint32_t i = 0; i < count; i++) {
+		b->lengths[i] = bytes_each;
+		memset(b->data + i * bytes_each, fill_of(written++), bytes_each);
+	}
+	cr_assert_eq(log_append(&l, b, NOW), 0);
+	return b;
+}
+
+static void open_topic(struct cursor *c, uint64_t topic)
+{
+	cursor_open(c, &l, NOW);
+	c->topic = topic;
+}
+
+Test(log, a_reader_gets_its_topic_and_no_other)
+{
+	struct cursor all, one, two;
+	open_topic(&all, 0);
+	open_topic(&one, 1);
+	open_topic(&two, 2);
+	add_topic(1, 0, 1, 1); // a
+	add_topic(0, 0, 2, 1); // bc
+	add_topic(2, 0, 1, 1); // d
+	add_topic(1, 0, 2, 1); // ef
+	add_topic(3, 0, 1, 1); // g
+	cr_expect(cursor_ready(&two));
+	cr_expect_str_eq(READ(&all, 100), "bc");
+	cr_expect_str_eq(READ(&one, 2), "ae");
+	cr_expect_str_eq(READ(&one, 100), "f");
+	cr_expect_str_eq(read_text(&two, 100, true, NULL), "d");
+	cr_expect_not(cursor_ready(&all) || cursor_ready(&one) || cursor_ready(&two));
+	cr_expect_eq(skipped, 0);
+	cursor_close(&all);
+	cursor_close(&one);
+	cursor_close(&two);
+}
+
+Test(log, other_topics_are_not_held)
+{
+	struct cursor c;
+	open_topic(&c, 1);
+	READ(&c, 1);
+	cr_assert(c.gating);
+	add_topic(0, 0, 1, 10);
+	add_topic(2, 0, 1, 10);
+	cr_expect_eq(l.held, 0);
+	add_topic(1, 0, 1, 10);
+	cr_expect_eq(l.held, 10 + MESSAGE_CHARGE);
+	cr_expect_eq(strlen(READ(&c, 100)), 10);
+	cr_expect_eq(l.held, 0);
+	cr_expect_eq(released, 3);
+	cursor_close(&c);
+}
+
+// Of what was trimmed before it was read, a reader misses what it wanted, and that alone.
+Test(log, what_was_missed_is_counted_for_each_reader)
+{
+	struct cursor all, one, own;
+	open_topic(&all, 0);
+	open_topic(&one, 1);
+	open_topic(&own, 0);
+	own.loopback = true;
+	own.writer = 7;
+	add_topic(0, 0, 3, 1);
+	add_topic(1, 0, 5, 1);
+	add_topic(2, 0, 100, 1);
+	add_topic(0, 7, 20, 1)->released = true;
+	add_topic(0, 8, 40, 1)->released = true;
+	add_topic(0, 0, 4, 1)->denied = true;
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_assert_eq(trimmed, 6);
+	cr_expect_not(cursor_ready(&all));
+	cr_expect_eq(skipped, 3);
+	cr_expect_not(cursor_ready(&one));
+	cr_expect_eq(skipped, 3 + 5);
+	cr_expect_not(cursor_ready(&own));
+	cr_expect_eq(skipped, 3 + 5 + 3 + 40);
+	cr_expect_eq(l.overrun, skipped);
+	cr_expect_not(cursor_ready(&own));
+	cr_expect_eq(skipped, 51, "said once");
+	cursor_close(&all);
+	cursor_close(&one);
+	cursor_close(&own);
+}
+
+Test(log, a_message_that_was_read_is_not_missed)
+{
+	struct cursor c;
+	open_topic(&c, 1);
+	add_topic(1, 0, 4, 1);
+	add_topic(0, 0, 1, 1);
+	add_topic(1, 0, 2, 1);
+	cr_expect_eq(strlen(READ(&c, 1)), 1);
+	for (int i = 0; i < 32; i++)
+		add_topic(1, 0, 1, 64 * KIB);
+	log_police(&l, NOW, true);
+	log_police(&l, NOW + STALL_TIMEOUT + 1, true);
+	cr_assert_eq(detached, 1);
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_expect_not(cursor_ready(&c));
+	cr_expect_eq(skipped, 3 + 2 + 32);
+	cursor_close(&c);
+}
+
+Test(log, own_messages_come_back_to_all_but_their_writer)
+{
+	struct cursor one, two;
+	open_topic(&one, 0);
+	open_topic(&two, 0);
+	one.loopback = two.loopback = true;
+	one.writer = 1;
+	two.writer = 2;
+	add_topic(0, 1, 1, 1); // a
+	add_topic(0, 2, 1, 1); // b
+	add_topic(0, 3, 1, 1); // c
+	add_topic(0, 0, 1, 1); // d
+	cr_expect_str_eq(READ(&one, 100), "bcd");
+	cr_expect_str_eq(READ(&two, 100), "acd");
+	cursor_close(&one);
+	cursor_close(&two);
+}
+
+Test(log, the_end_of_a_topic_comes_after_what_is_there)
+{
+	struct cursor c, unread, other, again;
+	open_topic(&c, 1);
+	open_topic(&unread, 1);
+	open_topic(&other, 2);
+	READ(&c, 1);
+	add_topic(1, 0, 2, 1); // ab
+	cr_expect_not(cursor_ended(&c));
+	log_end_topic(&l, 1);
+	cr_expect_not(cursor_ended(&c));
+	add_topic(1, 0, 1, 1); // c
+	open_topic(&again, 1);
+	add_topic(1, 0, 1, 1); // d
+	add_topic(2, 0, 1, 1); // e
+	cr_expect_eq(l.held, 2 * (1 + MESSAGE_CHARGE), "what is there, and nothing after it");
+	cr_expect_str_eq(READ(&c, 100), "ab");
+	cr_expect_str_eq(READ(&c, 100), "");
+	cr_expect(cursor_ended(&c));
+	cr_expect_eq(l.held, 0);
+	cr_expect_str_eq(READ(&unread, 100), "ab");
+	cr_expect(cursor_ended(&unread));
+	cr_expect_str_eq(READ(&again, 100), "d");
+	cr_expect_str_eq(READ(&other, 100), "e");
+	cr_expect_not(cursor_ended(&again) || cursor_ended(&other));
+	cursor_close(&c);
+	cursor_close(&unread);
+	cursor_close(&other);
+	cursor_close(&again);
+}

@@ -98,6 +98,17 @@ Test(options, discovery)
 	REFUSE("mnt -o no_discovery=1", "-o no_discovery: takes no value");
 }
 
+Test(options, loopback)
+{
+	ACCEPT("mnt");
+	cr_assert_not(o.loopback);
+	ACCEPT("--loopback mnt");
+	cr_assert(o.loopback);
+	ACCEPT("mnt -o loopback");
+	cr_assert(o.loopback);
+	REFUSE("mnt -o loopback=1", "-o loopback: takes no value");
+}
+
 Test(options, seeds_refused)
 {
 	REFUSE("0.0.0.0:8495 mnt", "is not the address of one host");

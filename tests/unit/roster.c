@@ -197,5 +197,19 @@ Test(roster, longest_line)
 	cr_expect_not_null(strstr(line, "[fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd]:65535 "));
 	cr_expect_eq(strncmp(last - 8, " member\n", 8), 0);
 	cr_expect_not_null(strstr(last, " - - "));
+	cr_expect_null(strstr(line, "topics="));
+	buffer_fini(&out);
+	info = (struct announce_member){ .address = { 6, { [0 ... 15] = 0xfd }, 65535 } };
+	id = make_id(1);
+	memcpy(info.name, name, sizeof name);
+	memset(info.topics, 'x', TOPICS_TEXT);
+	members_heard(node, &id, &info);
+	cr_assert_eq(text_members(&out, &context), 0);
+	buffer_append(&out, "", 1);
+	line = strchr((char *)buffer_bytes(&out), '\n') + 1;
+	cr_expect_not_null(strstr(line, " member topics=xxx"));
+	last = strchr(line, '\n') + 1;
+	cr_expect_eq(last[-2], 'x');
+	cr_expect_eq(last - strstr(line, "topics=") - 1, 7 + TOPICS_TEXT, "to its last letter");
 	buffer_fini(&out);
 }

@@ -10,6 +10,7 @@
 
 #include "core/batch.h"
 #include "core/hail.h"
+#include "core/topics.h"
 #include "core/wire.h"
 
 #define A                                                                                       \
@@ -430,6 +431,7 @@ struct example {
 	uint16_t count;
 	uint32_t lengths[3];
 	uint8_t hashes[2][DIGEST_BYTES];
+	uint64_t topic;
 };
 
 static struct example hello_world(void)
@@ -442,14 +444,20 @@ static struct example hello_world(void)
 
 static void put_example(struct buffer *b, const struct example *e)
 {
-	struct stamp stamp = own_stamp();
-	wire_put_batch(b, &stamp, e->first, e->bytes, e->count, e->lengths, e->hashes[0]);
+	struct frame_batch f = { .stamp = own_stamp(),
+		.first = e->first,
+		.topic = e->topic,
+		.bytes = e->bytes,
+		.count = e->count,
+		.hashes = e->hashes[0] };
+	wire_put_batch(b, &f, e->lengths);
 	sign(b, BATCH_TAG);
 }
 
 static void expect_example(const struct frame_batch *g, const struct example *e)
 {
 	cr_expect_eq(g->first, e->first);
+	cr_expect_eq(g->topic, e->topic);
 	cr_expect_eq(g->bytes, e->bytes);
 	cr_assert_eq(g->count, e->count);
 	for (uint16_t i = 0; i < e->count; i++)
@@ -482,6 +490,24 @@ static void batch_of_chunks(const uint8_t *p, size_t n)
 	struct example e = { 10, zero, CHUNK_BYTES + 1, 1, { CHUNK_BYTES + 1 }, { { 0 } } };
 	cr_assert_eq(digest(zero, CHUNK_BYTES, e.hashes[0]), 0);
 	cr_assert_eq(digest(zero, 1, e.hashes[1]), 0);
+	check_batch(&e, p, n);
+}
+
+static void topic_number_of_name(const uint8_t *p, size_t n)
+{
+	uint64_t number;
+
+	cr_assert_eq(topic_number("ops", &number), 0);
+	for (int i = 7; i >= 0; i--) {
+		uint8_t byte = (uint8_t)(number >> 8 * i);
+		buffer_append(&out, &byte, 1);
+	}
+}
+
+static void batch_of_topic(const uint8_t *p, size_t n)
+{
+	struct example e = hello_world();
+	cr_assert_eq(topic_number("ops", &e.topic), 0);
 	check_batch(&e, p, n);
 }
 
@@ -657,17 +683,28 @@ static void announce_beacon(const uint8_t *p, size_t n)
 	buffer_fini(&inner);
 }
 
-static void announce_member(const uint8_t *p, size_t n)
+static void check_member(
+	const struct announce_member *m, uint64_t counter, const uint8_t *p, size_t n)
 {
-	const struct announce_member m = { "web1", FOUR(8495) };
 	struct announce_member got;
 	struct buffer inner = BUFFER_INIT;
-	wire_put_member(&inner, &m);
-	struct frame_announce g = check_announce(ANNOUNCE_MEMBER, 2, &inner, p, n);
+	wire_put_member(&inner, m);
+	struct frame_announce g = check_announce(ANNOUNCE_MEMBER, counter, &inner, p, n);
 	cr_assert_eq(wire_get_member(g.payload, g.bytes, &got), 0);
-	cr_expect_str_eq(got.name, m.name);
-	expect_address(&got.address, &m.address);
+	cr_expect_str_eq(got.name, m->name);
+	expect_address(&got.address, &m->address);
+	cr_expect_str_eq(got.topics, m->topics);
 	buffer_fini(&inner);
+}
+
+static void announce_member(const uint8_t *p, size_t n)
+{
+	check_member(&(struct announce_member){ "web1", FOUR(8495), "" }, 2, p, n);
+}
+
+static void announce_member_topics(const uint8_t *p, size_t n)
+{
+	check_member(&(struct announce_member){ "web1", FOUR(8495), "ops,build" }, 8, p, n);
 }
 
 static void announce_leave(const uint8_t *p, size_t n)
@@ -771,6 +808,8 @@ static const struct vector {
 	{ "tree-eager", FRAME_TREE, tree_eager },
 	{ "trimmed", FRAME_TRIMMED, trimmed },
 	{ "batch", FRAME_BATCH, batch },
+	{ "topic-number", 0, topic_number_of_name },
+	{ "batch-topic", FRAME_BATCH, batch_of_topic },
 	{ "batch-chunks", FRAME_BATCH, batch_of_chunks },
 	{ "chunk", FRAME_CHUNK, chunk },
 	{ "credit", FRAME_CREDIT, credit },
@@ -788,6 +827,7 @@ static const struct vector {
 	{ "pipe-free", FRAME_PIPE_FREE, pipe_free_frame },
 	{ "announce-beacon", FRAME_ANNOUNCE, announce_beacon },
 	{ "announce-member", FRAME_ANNOUNCE, announce_member },
+	{ "announce-member-topics", FRAME_ANNOUNCE, announce_member_topics },
 	{ "announce-leave", FRAME_ANNOUNCE, announce_leave },
 	{ "announce-netsplit", FRAME_ANNOUNCE, announce_netsplit },
 	{ "announce-healed", FRAME_ANNOUNCE, announce_healed },

@@ -518,6 +518,8 @@ static void expect_stamp(const struct stamp *got)
 	cr_expect_eq(got->incarnation, stamp.incarnation);
 }
 
+#define TOPIC 0xf1e2d3c4b5a69788
+
 // A signed header in `header`.
 static void seal_batch(uint64_t first, uint32_t sum, uint16_t count, const uint32_t *lengths)
 {
@@ -525,7 +527,13 @@ static void seal_batch(uint64_t first, uint32_t sum, uint16_t count, const uint3
 	static uint8_t more[65 * DIGEST_BYTES];
 	buffer_consume(&header, buffer_length(&header));
 	memcpy(more, hashes, sizeof hashes);
-	wire_put_batch(&header, &stamp, first, sum, count, lengths, more);
+	struct frame_batch f = { .stamp = stamp,
+		.first = first,
+		.topic = TOPIC,
+		.bytes = sum,
+		.count = count,
+		.hashes = more };
+	wire_put_batch(&header, &f, lengths);
 	buffer_append(&header, signature, sizeof signature);
 }
 
@@ -534,6 +542,7 @@ static void expect_batch(const struct frame_batch *g, const uint8_t *p, size_t n
 {
 	expect_stamp(&g->stamp);
 	cr_expect_eq(g->first, first);
+	cr_expect_eq(g->topic, TOPIC);
 	cr_expect_eq(g->bytes, sum);
 	cr_assert_eq(g->count, count);
 	for (uint16_t i = 0; i < count; i++)
@@ -820,6 +829,68 @@ Test(wire, announced_payloads_come_back)
 	cr_assert_eq(wire_get_id(b.bytes, ID_BYTES, &id), 0);
 	cr_expect(id_equal(&id, &b));
 	cr_expect_eq(wire_get_id(b.bytes, ID_BYTES - 1, &id), -EPROTO);
+}
+
+static int member_of(const void *more, size_t n, struct announce_member *g)
+{
+	buffer_consume(&out, buffer_length(&out));
+	wire_put_member(&out, &(struct announce_member){ "web1", six });
+	buffer_append(&out, more, n);
+	return wire_get_member(buffer_bytes(&out), buffer_length(&out), g);
+}
+
+Test(wire, topics_of_a_member)
+{
+	struct announce_member m = { "web1", six, "ops,build,x" }, g;
+
+	wire_put_member(&out, &m);
+	cr_assert_eq(wire_get_member(buffer_bytes(&out), buffer_length(&out), &g), 0);
+	cr_expect_str_eq(g.topics, m.topics);
+	cr_expect_eq(member_of("", 0, &g), 0);
+	cr_expect_str_eq(g.topics, "");
+	cr_expect_eq(member_of("\1\3ops", 5, &g), 0);
+	cr_expect_str_eq(g.topics, "ops");
+	cr_expect_eq(member_of("\3\3ops\3a,b\2xy", 12, &g), 0);
+	cr_expect_str_eq(g.topics, "ops,xy", "what is no name is left out");
+	cr_expect_eq(member_of("\1\0", 2, &g), 0);
+	cr_expect_str_eq(g.topics, "");
+	cr_expect_eq(member_of("\0", 1, &g), -EPROTO, "none are not said");
+	cr_expect_eq(member_of("\1", 1, &g), -EPROTO);
+	cr_expect_eq(member_of("\1\3op", 4, &g), -EPROTO);
+	cr_expect_eq(member_of("\1\3opsx", 6, &g), -EPROTO);
+	cr_expect_eq(member_of("\2\3ops", 5, &g), -EPROTO);
+}
+
+// As many and as long as an announcement holds, and no more.
+Test(wire, bounds_on_topics_of_a_member)
+{
+	struct announce_member m = { .address = six }, g;
+	uint8_t many[1 + 2 * (TOPICS_MAX + 1)], text[2 + TOPICS_TEXT + 8];
+
+	for (int count = TOPICS_MAX - 1; count <= TOPICS_MAX + 1; count++) {
+		many[0] = (uint8_t)count;
+		for (int i = 0; i < count; i++)
+			memcpy(many + 1 + (size_t)i * 2, "\1x", 2);
+		cr_expect_eq(member_of(many, 1 + (size_t)count * 2, &g),
+			count <= TOPICS_MAX ? 0 : -EPROTO);
+	}
+	memset(m.name, 'n', NAME_MAX_LENGTH);
+	memset(m.topics, 'x', TOPICS_TEXT);
+	for (size_t i = NAME_MAX_LENGTH; i < TOPICS_TEXT; i += NAME_MAX_LENGTH + 1)
+		m.topics[i] = ',';
+	buffer_consume(&out, buffer_length(&out));
+	wire_put_member(&out, &m);
+	cr_expect_eq(buffer_length(&out), ANNOUNCE_PAYLOAD);
+	cr_expect_eq(wire_get_member(buffer_bytes(&out), buffer_length(&out), &g), 0);
+	cr_expect_str_eq(g.topics, m.topics);
+	// A short name leaves room for more, which is malformed all the same.
+	text[0] = 7;
+	size_t n = 1;
+	for (int i = 0; i < 7; i++, n += 1 + text[n]) {
+		text[n] = i < 6 ? NAME_MAX_LENGTH : (uint8_t)(TOPICS_TEXT - 6 * 64 + 1);
+		memset(text + n + 1, 'x', text[n]);
+	}
+	cr_expect_eq(member_of(text, n, &g), -EPROTO);
 }
 
 Test(wire, next_frame)

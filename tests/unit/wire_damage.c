@@ -90,15 +90,27 @@ static void announce_sample(uint8_t type, const void *p, size_t n)
 	keep_sealed(FRAME_ANNOUNCE);
 }
 
+static void put_header(
+	uint64_t topic, uint64_t first, uint32_t sum, uint16_t count, const uint32_t *lengths)
+{
+	struct frame_batch f = { .stamp = stamp,
+		.first = first,
+		.topic = topic,
+		.bytes = sum,
+		.count = count,
+		.hashes = bytes };
+	wire_put_batch(&inner, &f, lengths);
+}
+
 static void batch_samples(void)
 {
 	static const uint32_t lengths[] = { 100, 200, 300 }, large = 2 * CHUNK_BYTES + 1;
 
-	wire_put_batch(&inner, &stamp, 7, 600, 3, lengths, bytes);
+	put_header(0x1122334455667788, 7, 600, 3, lengths);
 	keep_sealed(FRAME_BATCH);
-	wire_put_batch(&inner, &stamp, 1, large, 1, &large, bytes);
+	put_header(0, 1, large, 1, &large);
 	keep_sealed(FRAME_BATCH);
-	wire_put_batch(&inner, &stamp, 7, 600, 3, lengths, bytes);
+	put_header(0x1122334455667788, 7, 600, 3, lengths);
 	buffer_append(&inner, bytes, SIGNATURE_BYTES);
 	wire_put_trimmed(&out, 9, buffer_bytes(&inner), buffer_length(&inner));
 	keep_sample();
@@ -174,6 +186,9 @@ static void make_samples(void)
 	wire_put_member(&member, &(struct announce_member){ "web1", four });
 	announce_sample(ANNOUNCE_MEMBER, buffer_bytes(&member), buffer_length(&member));
 	buffer_fini(&member);
+	wire_put_member(&member, &(struct announce_member){ "", six, "ops,build,x" });
+	announce_sample(ANNOUNCE_MEMBER, buffer_bytes(&member), buffer_length(&member));
+	buffer_fini(&member);
 	announce_sample(ANNOUNCE_BEACON, bytes, 8);
 	announce_sample(ANNOUNCE_LEAVE, NULL, 0);
 	announce_sample(ANNOUNCE_NETSPLIT, b.bytes, ID_BYTES);
@@ -239,7 +254,7 @@ static void again_header(const struct frame_batch *f)
 	for (uint16_t i = 0; i < f->count; i++)
 		lengths[i] = wire_batch_length(f, i);
 	buffer_consume(&inner, buffer_length(&inner));
-	wire_put_batch(&inner, &f->stamp, f->first, f->bytes, f->count, lengths, f->hashes);
+	wire_put_batch(&inner, f, lengths);
 	again_sealed(&f->sealed);
 }
 
@@ -458,7 +473,9 @@ Test(wire_damage, truncated_announced_payloads_are_malformed)
 			struct frame_announce cut = {
 				.type = f.type, .bytes = n, .payload = copy + 1
 			};
-			cr_expect_eq(decode_announced(&cut), known ? -EPROTO : 0);
+			// Without its topics, a MEMBER is one of who has none.
+			bool whole = f.type == ANNOUNCE_MEMBER && n == 1 + f.payload[0] + 19;
+			cr_expect_eq(decode_announced(&cut), known && !whole ? -EPROTO : 0);
 			free(copy);
 		}
 	}

@@ -223,6 +223,7 @@ void world_start(struct world *w, int i)
 		.min_peers = w->min_peers,
 		.max_peers = w->max_peers,
 		.ping_timeout = PING_TIMEOUT_DEFAULT,
+		.history = w->history,
 	};
 	struct node_driver driver = { n, on_dial, on_hangup, on_resolve };
 

@@ -57,6 +57,7 @@ struct world {
 	uint64_t now;
 	uint64_t latency;
 	uint32_t min_peers, max_peers;
+	size_t history; // of nodes that are started from here on
 	struct random random;
 	uint64_t seed;
 	struct keyring keyring;
