@@ -7,18 +7,20 @@
 #include <stdint.h>
 
 struct allowance {
-	// Microseconds; 0: never used. On a machine that has just started, before its clock began.
-	int64_t used_until;
+	uint64_t used_until; // microseconds after ALLOWANCE_EPOCH
 };
+
+// Long before any clock begins: what was never used is whole on a machine that has just started.
+#define ALLOWANCE_EPOCH (UINT64_C(1) << 62)
 
 static inline bool allowance_take(
 	struct allowance *a, uint64_t now, uint64_t interval, uint64_t burst)
 {
-	int64_t full = (int64_t)now - (int64_t)(interval * burst);
-	if (a->used_until == 0 || a->used_until < full)
+	uint64_t full = ALLOWANCE_EPOCH + now - interval * burst;
+	if (a->used_until < full)
 		a->used_until = full;
-	if (a->used_until + (int64_t)interval > (int64_t)now)
+	if (a->used_until + interval > ALLOWANCE_EPOCH + now)
 		return false;
-	a->used_until += (int64_t)interval;
+	a->used_until += interval;
 	return true;
 }

@@ -25,6 +25,9 @@ struct batch {
 	uint32_t holds; // gating consumers that have not passed it
 	uint32_t pins; // readers in the middle of it, and the history; it outlives the log for them
 	bool kept;     // in the log
+	bool overdue;  // would have left it, had nobody held it
+	bool ripe;     // is overdue, and held no more
+	struct batch *ripe_prev, *ripe_next;
 	bool released; // has been; holds after that are a peer's wish to have it again
 	uint32_t count;
 	uint32_t bytes;	   // of data

@@ -44,6 +44,8 @@ static void on_trimmed(void *context, struct batch *batch)
 {
 	struct node *node = context;
 	struct source *s = batch->source;
+	struct link *link;
+
 	s->oldest = batch->newer;
 	if (s->oldest) {
 		s->oldest->older = NULL;
@@ -51,6 +53,11 @@ static void on_trimmed(void *context, struct batch *batch)
 		s->newest = NULL;
 		source_remember(s, batch->header, batch_header_bytes(batch->count, batch->bytes),
 			batch_next(batch));
+	}
+	DL_FOREACH (node->links, link) {
+		struct lane *lane = lane_find(link, s);
+		if (lane)
+			lane_lost(link, lane, batch);
 	}
 	if (batch->own && !batch->sent) {
 		node->publisher.unsent -= batch_charge(batch);
@@ -83,6 +90,7 @@ int broadcast_init(struct node *node)
 	node->log.trimmed = on_trimmed;
 	node->log.skipped = on_skipped;
 	node->log.detached = on_detached;
+	node->broadcast.window = SOURCE_WINDOW;
 	node->publisher.own = source_new(node, &key, 1);
 	return node->publisher.own ? 0 : -ENOMEM;
 }
@@ -154,57 +162,17 @@ void broadcast_enforce_access(struct node *node)
 	}
 }
 
-// Does anybody wait for room that is held here?
-static bool pressed(const struct node *node)
+// All windows together are what may be held, as far as each is large enough.
+static void size_windows(struct node *node)
 {
-	const struct publisher *p = &node->publisher;
-	struct link *link;
+	struct source *s, *next;
+	uint64_t busy = 0;
 
-	if (p->waiting && p->held > PUBLISH_WINDOW / 2)
-		return true;
-	DL_FOREACH (node->links, link)
-		for (uint32_t i = 0; link_up(link) && i < link->lane_count; i++) {
-			const struct lane *lane = link->lanes[i];
-			if (lane && lane->outstanding - lane->owed > SOURCE_WINDOW / 2)
-				return true;
-		}
-	return false;
-}
-
-static void cut_loose(struct node *node, struct link *link)
-{
-	node->counters.links_slow++;
-	NODE_EVENT(node, "slow", "id=%s addr=%s", id_format(&link->id).text,
-		address_format(&link->remote).text);
-	link_close(link, GOODBYE_SLOW);
-}
-
-// Does it keep more than there may be from being trimmed?
-static bool lags(const struct node *node, const struct lane *lane)
-{
-	const struct batch *b = lane->cursor;
-	return b && b->kept && node->log.distance - b->distance > LOG_BYTES;
-}
-
-// A link that grants nothing, or whose socket takes nothing, holds everybody up: it goes. So does
-// one that is too far behind.
-static void police_links(struct node *node)
-{
-	struct link *link;
-
-	DL_FOREACH (node->links, link) {
-		if (!link->ready && !buffer_length(&link->wire) && !buffer_length(&link->control))
-			link->taken = node->now;
-		if (link_up(link) && node->now - link->taken >= LINK_STALL_TIMEOUT)
-			cut_loose(node, link);
-		for (uint32_t i = 0; link_up(link) && i < link->lane_count; i++) {
-			const struct lane *lane = link->lanes[i];
-			if (lane && ((lane->blocked &&
-					     node->now - lane->blocked >= LINK_STALL_TIMEOUT) ||
-					    lags(node, lane)))
-				cut_loose(node, link);
-		}
-	}
+	HASH_ITER (hh, node->broadcast.sources, s, next)
+		busy += node->now - s->active < SECOND;
+	uint64_t window = WINDOWS_BYTES / (busy ? busy : 1);
+	window = window < SOURCE_WINDOW ? window : SOURCE_WINDOW;
+	node->broadcast.window = window > SOURCE_WINDOW_LEAST ? window : SOURCE_WINDOW_LEAST;
 }
 
 void broadcast_tick(struct node *node)
@@ -218,9 +186,8 @@ void broadcast_tick(struct node *node)
 	b->police_next = node->now + POLICE_INTERVAL;
 	log_trim(&node->log, node->now);
 	publisher_report(node);
-	log_police(&node->log, node->now, pressed(node), node->config.stall_timeout,
-		node->config.min_rate);
-	police_links(node);
+	size_windows(node);
+	stall_tick(node);
 	if (node->now >= b->settle_next) {
 		b->settle_next = node->now + RETAIN_TIME;
 		lane_settle_all(node);
@@ -302,7 +269,7 @@ static int frontier_entry(struct link *link, const struct frame_position *p)
 	if (!lane)
 		return 0;
 	lane->start = p->next < s->next ? p->next : s->next;
-	lane->peer_next = p->next;
+	lane->peer_next = lane->word = p->next;
 	return 0;
 }
 
@@ -328,7 +295,7 @@ static void exchange_done(struct link *link)
 			lane_seek(link, lane, lane->start);
 		else
 			lane_place(link, lane, lane->start);
-		lane->peer_next = peer_next > lane->start ? peer_next : lane->start;
+		lane_peer_has(link, lane, peer_next);
 		if (peer_next > s->next && !s->hearsay)
 			plumtree_claimed(link, &s->key, peer_next, 0);
 	}
@@ -367,9 +334,8 @@ int broadcast_credited(struct link *link, const struct frame_credit *f)
 	struct lane *lane = s ? lane_find(link, s) : NULL;
 	if (!lane)
 		return 0;
-	if (f->bytes > SOURCE_WINDOW - lane->credit)
+	if (f->bytes > SOURCE_WINDOW)
 		return -EPROTO;
-	lane->credit += f->bytes;
-	lane_update(link, lane);
+	lane_grant(link, lane, f->bytes);
 	return 0;
 }

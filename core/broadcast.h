@@ -23,6 +23,7 @@ struct broadcast {
 	uint64_t settle_next;
 	uint64_t evict_next;  // no source to forget before this
 	size_t partial_bytes; // of batches that are being received
+	uint64_t window;      // that a source has on a link, see lane_credit()
 	bool missing;	      // some source has a range missing
 };
 

@@ -289,6 +289,14 @@ void wire_put_credit(struct buffer *b, const struct frame_credit *f)
 	wire_end(b, at);
 }
 
+void wire_put_stall(struct buffer *b, const struct frame_stall *f)
+{
+	size_t at = begin(b, FRAME_STALL);
+	put_source(b, &f->source);
+	put_number(b, f->depth, 1);
+	wire_end(b, at);
+}
+
 void wire_put_stream(struct buffer *b, uint16_t channel, const uint8_t *data, size_t n)
 {
 	size_t at = begin(b, FRAME_STREAM);

@@ -141,6 +141,13 @@ static int on_credit(struct link *link, const uint8_t *p, size_t n)
 	return broadcast_credited(link, &f);
 }
 
+static int on_stall(struct link *link, const uint8_t *p, size_t n)
+{
+	DECODE(stall)
+	stall_heard(link, &f);
+	return 0;
+}
+
 static int on_stream(struct link *link, const uint8_t *p, size_t n)
 {
 	DECODE(stream)
@@ -266,6 +273,8 @@ static int frame_overlay(
 		return on_chunk(link, p, n);
 	case FRAME_CREDIT:
 		return on_credit(link, p, n);
+	case FRAME_STALL:
+		return on_stall(link, p, n);
 	case FRAME_ANNOUNCE:
 		return on_announce(node, link, p, n);
 	}
@@ -286,7 +295,8 @@ static int unknown(struct node *node, struct link *link, uint8_t type)
 static bool is_of_broadcast(uint8_t type)
 {
 	return (type >= FRAME_PEERS && type <= FRAME_CREDIT) || type == FRAME_ANNOUNCE ||
-	       type == FRAME_PRUNE || type == FRAME_DIGEST || type == FRAME_TREE;
+	       type == FRAME_PRUNE || type == FRAME_DIGEST || type == FRAME_TREE ||
+	       type == FRAME_STALL;
 }
 
 static int frame_up(struct node *node, struct link *link, uint8_t type, const uint8_t *p, size_t n)

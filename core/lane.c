@@ -33,7 +33,8 @@ struct lane *lane_get(struct link *link, struct source *s)
 	if (!lane)
 		return NULL;
 	lane->source = s;
-	lane->credit = SOURCE_WINDOW;
+	lane->credit = lane->window = SOURCE_WINDOW_LEAST;
+	lane->loose = link->loose_since > 0;
 	// Learnt after the frontiers were exchanged: the peer starts where the source does.
 	lane->active = link->exchanged;
 	link->lanes[s->slot] = lane;
@@ -60,8 +61,8 @@ void lane_take(struct link *link, struct lane *lane, uint64_t bytes)
 	lane->outstanding += bytes;
 	// A quarter is worth a frame; less is when it may be all that the sender lacks, because a
 	// reader holds the rest.
-	if (lane->owed >= SOURCE_WINDOW / 4 ||
-		(lane->owed && lane->outstanding > SOURCE_WINDOW / 4 * 3))
+	if (lane->owed >= lane->window / 4 ||
+		(lane->owed && lane->outstanding > lane->window / 4 * 3))
 		lane_due(link, lane);
 }
 
@@ -85,25 +86,32 @@ static void lane_unready(struct link *link, struct lane *lane)
 	lane->is_ready = false;
 }
 
+static uint64_t *credit_of(const struct link *link, struct lane *lane)
+{
+	for (uint32_t i = 0; MUTANT(shared) && i < link->lane_count; i++)
+		if (link->lanes[i])
+			return &link->lanes[i]->credit;
+	return &lane->credit;
+}
+
 // How much of the batch at the cursor is there to be sent.
 static uint32_t available(const struct lane *lane)
 {
-	return lane->cursor->kept ? lane->cursor->bytes : lane->source->partial_checked;
+	return lane->cursor == lane->source->partial ? lane->source->partial_checked
+						     : lane->cursor->bytes;
 }
 
 // Puts the lane where it belongs: ready, blocked for lack of credit, or idle.
 void lane_update(struct link *link, struct lane *lane)
 {
-	bool has = lane->active && lane->cursor && !lane->guards &&
-		   (!lane->begun || lane->offset < available(lane));
-	bool may =
-		has && lane->credit >= (lane->begun ? 1 : lane_header_charge(lane->cursor->count));
+	bool has = lane->active && lane->cursor && (!lane->begun || lane->offset < available(lane));
+	bool may = has && *credit_of(link, lane) >=
+				  (lane->begun ? 1 : lane_header_charge(lane->cursor->count));
 
-	bool waits = lane->guards ? lane->cursor != NULL : has && !may;
-	if (waits && lane->blocked == 0)
-		lane->blocked = link->node->now;
-	if (!waits)
+	if (!has || may)
 		lane->blocked = 0;
+	else if (lane->blocked == 0)
+		lane->blocked = link->node->now;
 	if (may && !lane->is_ready) {
 		lane->is_ready = true;
 		DL_APPEND2(link->ready, lane, ready_prev, ready_next);
@@ -131,45 +139,120 @@ static struct batch *arriving(const struct link *link, const struct source *s, u
 	return s->partial && moves && next == s->partial->first ? s->partial : NULL;
 }
 
-// What comes after a batch: another one, or the one that is arriving.
+// Holds what is from `b` on.
+static void hold_from(struct link *link, struct lane *lane, struct batch *b)
+{
+	struct batch *end = lane->held;
+
+	if (lane->loose || !b || !b->kept)
+		return;
+	lane->held = b;
+	for (; b != end; b = b->newer)
+		log_hold(&link->node->log, b);
+}
+
+// Lets go of what is held before `to`; NULL: of all.
+static void release_to(struct link *link, struct lane *lane, const struct batch *to)
+{
+	while (lane->held && lane->held != to) {
+		struct batch *b = lane->held;
+		lane->held = b->newer;
+		log_unhold(&link->node->log, b);
+	}
+}
+
+static bool at_cursor(const struct lane *lane)
+{
+	return lane->cursor && lane->cursor == lane->held;
+}
+
+// Nothing is held that is sent, or, when the lane guards, that the peer has by its own word.
+static void settle_holds(struct link *link, struct lane *lane)
+{
+	const struct batch *before = lane->held;
+
+	if (lane->guards) {
+		while (lane->held && !at_cursor(lane) && batch_next(lane->held) <= lane->word)
+			release_to(link, lane, lane->held->newer);
+		if (lane->held != before)
+			lane->guarded = link->node->now;
+	} else {
+		release_to(link, lane, lane->cursor && lane->cursor->kept ? lane->cursor : NULL);
+	}
+	lane->guards = lane->held && !at_cursor(lane);
+}
+
+// What the lane holds it guards from here on.
+static void guard(struct link *link, struct lane *lane)
+{
+	if (!lane->guards)
+		lane->guarded = link->node->now;
+	lane->guards = lane->held != NULL;
+}
+
+static void drop_cursor(struct lane *lane)
+{
+	if (lane->stray && --lane->cursor->pins == 0)
+		batch_free(lane->cursor);
+	lane->stray = lane->begun = lane->last = false;
+	lane->offset = 0;
+	lane->cursor = NULL;
+}
+
+// Sends nothing more for now, and guards what it would have sent.
+static void rest(struct link *link, struct lane *lane)
+{
+	drop_cursor(lane);
+	guard(link, lane);
+	settle_holds(link, lane);
+	say_stopped(link, lane);
+	plumtree_tell(link, lane);
+	lane_update(link, lane);
+}
+
+// What comes after the batch at the cursor: another one, or the one that is arriving.
 static struct batch *successor(const struct link *link, const struct lane *lane)
 {
+	const struct source *s = lane->source;
 	const struct batch *b = lane->cursor;
-	if (lane->last || b->newer)
-		return lane->last ? NULL : b->newer;
-	return b->kept ? arriving(link, lane->source, batch_next(b)) : NULL;
+	struct batch *next = lane->stray ? s->oldest : b->newer;
+
+	if (next)
+		return next->first == batch_next(b) ? next : NULL;
+	return b == s->partial ? NULL : arriving(link, s, batch_next(b));
 }
 
 // Past the batch at the cursor, sent or not.
 static void lane_step(struct link *link, struct lane *lane)
 {
-	struct batch *b = lane->cursor;
-	lane->cursor = successor(link, lane);
-	lane->begun = false;
-	lane->offset = 0;
-	if (!lane->cursor) {
-		lane->last = lane->guards = false;
-		say_stopped(link, lane);
-		if (!lane_eager(link, lane))
-			plumtree_tell(link, lane);
-	}
-	if (b->kept)
-		log_unhold(&link->node->log, b);
-}
+	struct batch *next = successor(link, lane);
+	bool last = lane->last;
 
-// Lets go of the batch at the cursor and of those after it.
-static void lane_drop(struct link *link, struct lane *lane)
-{
-	while (lane->cursor)
-		lane_step(link, lane);
+	drop_cursor(lane);
+	if (last) {
+		rest(link, lane);
+		return;
+	}
+	lane->cursor = next;
+	settle_holds(link, lane);
+	if (lane->cursor)
+		return;
+	say_stopped(link, lane);
+	if (!lane_eager(link, lane) || lane->loose)
+		plumtree_tell(link, lane);
 }
 
 void lane_release(struct link *link, struct lane *lane)
 {
-	lane->say_stopped = lane->guards = false;
-	lane_drop(link, lane);
-	lane->active = false;
+	lane->say_stopped = lane->guards = lane->active = false;
+	drop_cursor(lane);
+	release_to(link, lane, NULL);
 	lane_update(link, lane);
+}
+
+bool lane_tells_sender(const struct link *link, const struct lane *lane)
+{
+	return link->node->log.distance - lane->told_distance >= DIGEST_AFTER / 4;
 }
 
 bool lane_eager(const struct link *link, const struct lane *lane)
@@ -192,63 +275,111 @@ void lane_place(struct link *link, struct lane *lane, uint64_t next)
 {
 	lane_release(link, lane);
 	lane->active = true;
-	lane->peer_next = next;
+	lane->peer_next = lane->word = next;
 	plumtree_tell(link, lane);
+}
+
+// Something before it was trimmed under a loose lane, whose peer has to ask for it.
+static bool lost_place(const struct lane *lane, const struct batch *b)
+{
+	return lane->loose && lane->peer_next < b->first;
+}
+
+// Should the lane go on with this batch? One that guards what comes before it, unsent, should not.
+static bool takes(const struct link *link, const struct lane *lane, const struct batch *b)
+{
+	bool may = lane->guards ? lane->peer_next == b->first : lane->peer_next <= b->first;
+
+	return may && !lane->cursor && lane_eager(link, lane) && !lost_place(lane, b);
 }
 
 void lane_offer(struct link *link, struct lane *lane, struct batch *b)
 {
-	// It was on its way there while it arrived here.
-	if (lane->cursor == b && b->kept) {
-		log_hold(&link->node->log, b);
-		lane_update(link, lane);
-		return;
-	}
 	if (!lane->active)
 		return;
 	if (lane->mode == LANE_AS_LINK)
 		lane->mode = plumtree_eager(link) ? LANE_EAGER : LANE_LAZY;
-	if (!lane->cursor && lane->peer_next > b->first && lane_eager(link, lane))
-		return;
-	if (lane->last || (!lane->cursor && !lane_eager(link, lane))) {
-		if (b->kept)
-			plumtree_tell(link, lane);
+	if (takes(link, lane, b))
+		lane->cursor = b;
+	if (!b->kept) {
+		lane_update(link, lane);
 		return;
 	}
-	// It comes to it by itself.
-	if (lane->cursor && !b->kept)
-		return;
-	if (b->kept)
+	// All from the first that is held on is; and what was on its way while it arrived here.
+	if (lane->held)
 		log_hold(&link->node->log, b);
-	if (!lane->cursor)
-		lane->cursor = b;
-	if (lane->guards)
+	else if (lane->cursor == b)
+		hold_from(link, lane, b);
+	if (lane->cursor != b || lane_tells_sender(link, lane))
 		plumtree_tell(link, lane);
+	settle_holds(link, lane);
 	lane_update(link, lane);
 }
 
 void lane_guard(struct link *link, struct lane *lane, struct batch *b)
 {
-	if (!lane->active || lane->cursor || lane->peer_next >= batch_next(b))
+	if (!lane->active || lane->loose || lane->word >= batch_next(b) ||
+		(lane->held && lane->held->first <= b->first))
 		return;
-	lane->guards = true;
-	lane->cursor = b;
-	for (; b; b = b->newer)
-		log_hold(&link->node->log, b);
-	lane_update(link, lane);
+	hold_from(link, lane, b);
+	guard(link, lane);
+}
+
+void lane_lost(struct link *link, struct lane *lane, struct batch *b)
+{
+	if (lane->cursor != b)
+		return;
+	if (lane->begun) {
+		lane->stray = true;
+		b->pins++;
+	} else {
+		rest(link, lane);
+	}
+}
+
+void lane_loosen(struct link *link, struct lane *lane)
+{
+	if (lane->loose)
+		return;
+	release_to(link, lane, NULL);
+	lane->loose = true;
+	lane->guards = false;
+	plumtree_tell(link, lane);
+}
+
+void lane_tighten(struct link *link, struct lane *lane)
+{
+	if (!lane->loose)
+		return;
+	lane->loose = false;
+	hold_from(link, lane, lane->cursor);
+}
+
+uint64_t lane_behind(const struct link *link, const struct lane *lane)
+{
+	const struct source *s = lane->source;
+	const struct batch *b = lane->cursor;
+	uint64_t head = link->node->log.distance, behind = 0;
+
+	if (lane->stray)
+		return UINT64_MAX;
+	if (b)
+		return b->kept ? head - b->distance : 0;
+	if (!lane->active || lane->peer_next >= s->next)
+		return 0;
+	for (b = s->newest; b && b->first >= lane->peer_next; b = b->older)
+		behind += batch_charge(b);
+	return b || (s->oldest && s->oldest->first <= lane->peer_next) ? behind : UINT64_MAX;
 }
 
 void lane_peer_has(struct link *link, struct lane *lane, uint64_t next)
 {
-	if (lane->peer_next >= next)
+	if (lane->peer_next < next)
+		lane->peer_next = next;
+	if (lane->word >= next)
 		return;
-	lane->peer_next = next;
-	if (!lane->guards)
-		return;
-	lane->blocked = 0;
-	while (lane->cursor && lane->cursor->kept && batch_next(lane->cursor) <= next)
-		lane_step(link, lane);
-	lane_update(link, lane);
+	lane->word = next;
+	settle_holds(link, lane);
 }
 
 void lane_advance_all(struct node *node, const struct source *s)
@@ -266,10 +397,8 @@ void lane_abandon_all(struct node *node, const struct source *s, const struct ba
 	struct link *link;
 	DL_FOREACH (node->links, link) {
 		struct lane *lane = lane_find(link, s);
-		if (!lane || lane->cursor != b)
-			continue;
-		lane_step(link, lane);
-		lane_update(link, lane);
+		if (lane && lane->cursor == b)
+			rest(link, lane);
 	}
 }
 
@@ -284,24 +413,15 @@ void lane_stop(struct link *link, struct lane *lane)
 {
 	lane->mode = LANE_LAZY;
 	lane_unpull(link, lane);
-	lane_drop(link, lane);
-	lane_update(link, lane);
+	rest(link, lane);
 }
 
 void lane_finish(struct link *link, struct lane *lane)
 {
-	struct batch *b = lane->cursor;
-
-	if (!b || lane->last)
-		return;
-	if (!lane->begun) {
-		lane_drop(link, lane);
-		lane_update(link, lane);
-		return;
-	}
-	lane->last = true;
-	for (b = b->newer; b; b = b->newer)
-		log_unhold(&link->node->log, b);
+	if (lane->begun)
+		lane->last = true;
+	else if (lane->cursor)
+		rest(link, lane);
 }
 
 void lane_finish_and_say(struct link *link, struct lane *lane)
@@ -309,7 +429,7 @@ void lane_finish_and_say(struct link *link, struct lane *lane)
 	lane->mode = LANE_LAZY;
 	lane->say_stopped = true;
 	lane_finish(link, lane);
-	if (!lane->cursor)
+	if (!lane->last)
 		say_stopped(link, lane);
 }
 
@@ -328,7 +448,7 @@ void lane_seek(struct link *link, struct lane *lane, uint64_t next)
 	struct batch *b = s->newest;
 
 	lane_release(link, lane);
-	lane->peer_next = next;
+	lane->peer_next = lane->word = next;
 	while (b && b->older && b->first > next)
 		b = b->older;
 	if (b && batch_next(b) <= next)
@@ -341,9 +461,13 @@ void lane_seek(struct link *link, struct lane *lane, uint64_t next)
 		link_touch(link);
 	}
 	lane->active = true;
-	lane->cursor = b ? b : arriving(link, s, next);
-	for (; b; b = b->newer)
-		log_hold(&link->node->log, b);
+	hold_from(link, lane, b);
+	// What is between here and there may be elsewhere, or become a gap: either way the peer
+	// says where it goes on, and what is here is kept for it until then.
+	if (next < kept)
+		guard(link, lane);
+	else
+		lane->cursor = b ? b : arriving(link, s, next);
 	lane_update(link, lane);
 }
 
@@ -390,15 +514,17 @@ bool lane_output(struct link *link)
 		if (!lane->begun) {
 			wire_put_sealed(&link->control, FRAME_BATCH, b->header,
 				batch_header_bytes(b->count, b->bytes));
-			lane->credit -= lane_header_charge(b->count);
+			*credit_of(link, lane) -= lane_header_charge(b->count);
+			link->lane_bytes += lane_header_charge(b->count);
 			lane->begun = true;
 		} else {
 			size_t n = available(lane) - lane->offset;
 			n = n < CHUNK_BYTES ? n : CHUNK_BYTES;
-			n = n < lane->credit ? n : (size_t)lane->credit;
+			n = n < *credit_of(link, lane) ? n : (size_t)*credit_of(link, lane);
 			wire_put_chunk(
 				&link->control, &lane->source->key, b->data + lane->offset, n);
-			lane->credit -= n;
+			*credit_of(link, lane) -= n;
+			link->lane_bytes += n;
 			lane->offset += (uint32_t)n;
 			if (lane->offset == b->bytes) {
 				publisher_sent(link->node, b);
@@ -415,6 +541,26 @@ bool lane_output(struct link *link)
 	return false;
 }
 
+// By how much more, or less, than is owed the lane's credit is to be raised, so that all windows
+// together are what this node may have to keep.
+static uint64_t resize_window(const struct node *node, struct lane *lane)
+{
+	uint64_t before = lane->window, least = before > lane->owed ? before - lane->owed : 0;
+	uint64_t wanted = node->broadcast.window;
+
+	lane->window = wanted > least ? wanted : least;
+	return lane->window - before; // wraps, and is added to what is no less
+}
+
+void lane_grant(struct link *link, struct lane *lane, uint32_t bytes)
+{
+	uint64_t *credit = credit_of(link, lane);
+
+	// More than there can be when one of the two has forgotten the source meanwhile.
+	*credit = *credit + bytes < SOURCE_WINDOW ? *credit + bytes : SOURCE_WINDOW;
+	lane_update(link, lane);
+}
+
 void lane_credit(struct link *link)
 {
 	struct lane *lane, *next;
@@ -422,8 +568,10 @@ void lane_credit(struct link *link)
 		return;
 	DL_FOREACH_SAFE2(link->due, lane, next, due_next)
 	{
-		struct frame_credit f = { lane->source->key, (uint32_t)lane->owed };
-		wire_put_credit(&link->control, &f);
+		uint64_t grant = lane->owed + resize_window(link->node, lane);
+		struct frame_credit f = { lane->source->key, (uint32_t)grant };
+		if (grant)
+			wire_put_credit(&link->control, &f);
 		lane->outstanding -= lane->owed;
 		lane->owed = 0;
 		lane->is_due = false;

@@ -36,11 +36,17 @@
 // What the log keeps for those who were away: this much or this long, whichever ends first.
 #define RETAIN_BYTES (16 * MIB)
 #define RETAIN_TIME  (30 * SECOND)
-// Held back by readers and links beyond this, the slowest is cut loose at once.
+// A reader further behind is cut loose at once.
 #define LOG_BYTES (64 * MIB)
-// What a source may have under way on one link. One message of the largest size must fit, and
-// a second one keeps the pipe full while the first is read.
-#define SOURCE_WINDOW (2 * MIB)
+// What may be held, beyond which whoever keeps most is cut loose at once. Of this the windows of
+// all sources that speak are WINDOWS_BYTES, as long as these are no more than 25 and the least of
+// windows is enough for each.
+#define HELD_BYTES    (96 * MIB)
+#define WINDOWS_BYTES (32 * MIB)
+// What a source may have under way on one link: at least the largest batch, and more where there
+// is room, so that a second one keeps the pipe full while the first is read.
+#define SOURCE_WINDOW	    (2 * MIB)
+#define SOURCE_WINDOW_LEAST (BATCH_BYTES + BATCH_BYTES / 4)
 // What this node may have published and not yet handed to every link.
 #define PUBLISH_WINDOW (2 * MIB)
 // Alone, a writer parks when this much waits unsent: half of what is retained.
@@ -60,15 +66,18 @@
 #define STALL_TIMEOUT_MAX (600 * SECOND)
 #define STALL_RATE_MAX	  (256 * MIB)
 #define POLICE_INTERVAL	  (100 * MILLISECOND)
+// Nodes in a row that wait for each other. More are a circle.
+#define STALL_DEPTH_MAX 32
+// A link that was cut loose and has not caught up by now ends.
+#define LOOSE_TIMEOUT (30 * SECOND)
 // A cut-loose reader gates again within this distance of the head.
 #define REATTACH_BYTES (1 * MIB)
-// A link that grants nothing for this long is dropped. Longer than STALL_TIMEOUT by enough for
-// the node at the far end of a chain to act first.
-#define LINK_STALL_TIMEOUT (10 * SECOND)
 // Word of what a lazy link is not sent: gathered for this long.
 #define DIGEST_DELAY (40 * MILLISECOND)
 // Between two on a link: a source that never pauses costs no more than this makes of it.
 #define DIGEST_INTERVAL (100 * MILLISECOND)
+// But when so much has come since the last one it goes at once: whoever keeps it for us waits.
+#define DIGEST_AFTER (RETAIN_BYTES / 8)
 // Sooner by this, a batch is worth another parent; more than timers and a loaded processor move it.
 #define TREE_GAIN	(3 * MILLISECOND)
 #define TREE_GAIN_LARGE (10 * MILLISECOND) // without a second look

@@ -29,7 +29,7 @@ struct link *link_new(struct node *node, const struct address *remote, bool outg
 	link->serial = ++node->last_serial;
 	link->remote = *remote;
 	link->outgoing = outgoing;
-	link->created = link->heard = link->taken = node->now;
+	link->created = link->heard = node->now;
 	link->state = outgoing ? LINK_STATE_DIALLING : LINK_STATE_SECURING;
 	link->deadline = node->now + (outgoing ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
 	DL_APPEND(node->links, link);
@@ -322,7 +322,6 @@ size_t link_output(struct link *link, const uint8_t **bytes)
 
 void link_sent(struct link *link, size_t n)
 {
-	link->taken = link->node->now;
 	buffer_consume(&link->wire, n);
 	// Nobody to wait for: this one does not know what a goodbye is.
 	if (link->state == LINK_STATE_CLOSING && !link->channel.open && !buffer_length(&link->wire))
@@ -390,7 +389,7 @@ void link_foreign(struct link *link)
 void link_forgive(struct link *link)
 {
 	uint64_t now = link->node->now;
-	link->heard = link->taken = now;
+	link->heard = now;
 	// What is unanswered was asked before: another ping decides.
 	link->ping_sent = 0;
 	link->ping_next = now;

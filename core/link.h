@@ -99,20 +99,25 @@ struct link {
 
 	struct lane **lanes; // [lane_count] by the source's slot
 	uint32_t lane_count;
-	struct lane *ready;  // list: something to send and credit for it
-	struct lane *due;    // list: credit to give back
-	struct lane *pulled; // list: PULLs to follow
-	struct lane *untold; // list: frontiers for the next DIGEST
-	uint64_t tell_at;    // when that is due, 0: it is empty
-	uint64_t told_at;    // the last DIGEST
-	bool pruned;	     // lazy by our word,
-	bool pruned_by;	     // or by the peer's
-	uint64_t beacon_at;  // when the beacon of now came over it, 0: it has not
+	struct lane *ready;	// list: something to send and credit for it
+	struct lane *due;	// list: credit to give back
+	struct lane *pulled;	// list: PULLs to follow
+	struct lane *untold;	// list: frontiers for the next DIGEST
+	uint64_t tell_at;	// when that is due, 0: it is empty
+	uint64_t told_at;	// the last DIGEST
+	uint64_t told_distance; // what had come into the log by then
+	bool pruned;		// lazy by our word,
+	bool pruned_by;		// or by the peer's
+	uint64_t beacon_at;	// when the beacon of now came over it, 0: it has not
 	uint64_t beacon_number;
 	uint32_t claims_unserved;
 	uint32_t listed; // entries of the peer's FRONTIER
-	uint64_t taken;	 // when the socket last took something, or had nothing to take
-	bool exchanged;	 // the peer's frontiers are known
+	// See core/stall.
+	uint64_t lane_bytes; // sent of batches
+	uint64_t watched_since;
+	uint64_t watched_bytes; // of these, then
+	uint64_t loose_since;	// 0: it is not; nothing is held for it
+	bool exchanged;		// the peer's frontiers are known
 };
 
 // NULL when memory is out.

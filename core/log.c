@@ -36,12 +36,16 @@ static void log_count_missed(struct log *log, const struct batch *b)
 			c->missed += b->count - (c->index == b->index ? c->message : 0);
 }
 
-static void log_pop(struct log *log)
+static void log_remove(struct log *log, struct batch *b)
 {
-	struct batch *b = log_at(log, log->tail++);
+	log->ring[b->index & (log->capacity - 1)] = NULL;
 	log_count_missed(log, b);
 	log->bytes -= batch_charge(b);
-	b->kept = false;
+	if (b->overdue)
+		log->overdue -= batch_charge(b);
+	if (b->ripe)
+		DL_DELETE2(log->ripe, b, ripe_prev, ripe_next);
+	b->kept = b->overdue = b->ripe = false;
 	if (log->trimmed)
 		log->trimmed(log->context, b);
 	if (b->pins == 0)
@@ -51,8 +55,9 @@ static void log_pop(struct log *log)
 void log_fini(struct log *log)
 {
 	assert(!log->gating);
-	while (log->tail < log->head)
-		log_pop(log);
+	for (; log->tail < log->head; log->tail++)
+		if (log_at(log, log->tail))
+			log_remove(log, log_at(log, log->tail));
 	free(log->ring);
 	log_init(log);
 }
@@ -114,40 +119,77 @@ void log_unhold(struct log *log, struct batch *b)
 	if (--b->holds > 0)
 		return;
 	log->held -= batch_charge(b);
+	if (b->overdue && !b->ripe) {
+		b->ripe = true;
+		DL_APPEND2(log->ripe, b, ripe_prev, ripe_next);
+	}
 	release(log, b);
+}
+
+// The batch, and those after it of its source that have waited for it.
+static void log_leave(struct log *log, struct batch *b)
+{
+	do {
+		struct batch *next = b->newer;
+		log_remove(log, b);
+		b = next;
+	} while (b && b->overdue && !b->holds);
+}
+
+static void mark_overdue(struct log *log, struct batch *b)
+{
+	b->overdue = true;
+	log->overdue += batch_charge(b);
 }
 
 void log_trim(struct log *log, uint64_t now)
 {
-	while (log->tail < log->head) {
-		struct batch *b = log_at(log, log->tail);
+	struct batch *b;
+
+	for (; log->aged < log->head; log->aged++) {
+		b = log_at(log, log->aged);
+		if (!b)
+			continue;
 		bool old = now - b->arrived >= RETAIN_TIME;
-		if (b->holds || (log->bytes <= RETAIN_BYTES && !old))
-			return;
+		if (log->bytes - log->overdue <= RETAIN_BYTES && !old)
+			break;
 		if (!old && log->leaving)
 			log->leaving(log->context, b);
-		if (b->holds)
-			return;
-		log_pop(log);
+		mark_overdue(log, b);
+		if (!b->holds && !b->older)
+			log_leave(log, b);
 	}
+	while ((b = log->ripe)) {
+		DL_DELETE2(log->ripe, b, ripe_prev, ripe_next);
+		b->ripe = false;
+		// What is held anew becomes ripe again; what waits for an older one leaves with
+		// that.
+		if (!b->holds && !b->older)
+			log_leave(log, b);
+	}
+	while (log->tail < log->aged && !log_at(log, log->tail))
+		log->tail++;
+}
+
+// The first that is kept, from an index on.
+static struct batch *log_next(const struct log *log, uint64_t index)
+{
+	for (index = index > log->tail ? index : log->tail; index < log->head; index++)
+		if (log_at(log, index))
+			return log_at(log, index);
+	return NULL;
 }
 
 uint64_t log_due(const struct log *log)
 {
-	return log->tail < log->head ? log_at(log, log->tail)->arrived + RETAIN_TIME : UINT64_MAX;
-}
-
-// Where the cursor is in what is kept: batches that it does not want are trimmed under it.
-static uint64_t cursor_first(const struct cursor *c)
-{
-	return c->index > c->log->tail ? c->index : c->log->tail;
+	const struct batch *b = log_next(log, log->aged);
+	return b ? b->arrived + RETAIN_TIME : UINT64_MAX;
 }
 
 static uint64_t cursor_distance(const struct cursor *c)
 {
-	const struct log *log = c->log;
-	uint64_t first = cursor_first(c);
-	return first < log->head ? log->distance - log_at(log, first)->distance : 0;
+	const struct batch *b = log_next(c->log, c->index);
+	return b ? c->log->distance - b->distance : 0;
 }
 
 static void cursor_attach(struct cursor *c)
@@ -155,9 +197,9 @@ static void cursor_attach(struct cursor *c)
 	c->gating = true;
 	DL_DELETE(c->log->loose, c);
 	DL_APPEND(c->log->gating, c);
-	for (uint64_t i = cursor_first(c); i < c->log->head; i++)
-		if (cursor_wants(c, log_at(c->log, i)))
-			log_hold(c->log, log_at(c->log, i));
+	for (struct batch *b = log_next(c->log, c->index); b; b = log_next(c->log, b->index + 1))
+		if (cursor_wants(c, b))
+			log_hold(c->log, b);
 }
 
 static void cursor_detach(struct cursor *c)
@@ -165,9 +207,9 @@ static void cursor_detach(struct cursor *c)
 	c->gating = false;
 	DL_DELETE(c->log->gating, c);
 	DL_APPEND(c->log->loose, c);
-	for (uint64_t i = cursor_first(c); i < c->log->head; i++)
-		if (cursor_wants(c, log_at(c->log, i)))
-			log_unhold(c->log, log_at(c->log, i));
+	for (struct batch *b = log_next(c->log, c->index); b; b = log_next(c->log, b->index + 1))
+		if (cursor_wants(c, b))
+			log_unhold(c->log, b);
 }
 
 static void log_cut_loose(struct log *log, struct cursor *c)
@@ -186,25 +228,33 @@ static void cursor_pass(struct cursor *c, struct batch *b)
 		log_unhold(c->log, b);
 }
 
-// Passes what was trimmed under the cursor, and what it does not want or may not have.
-static void cursor_settle(struct cursor *c)
+// Passes what was trimmed under the cursor.
+static void cursor_skip(struct cursor *c)
 {
 	struct log *log = c->log;
+	const struct batch *next = log_next(log, c->index);
+	uint64_t missed = c->missed;
+
+	c->index = next ? next->index : log->head;
+	c->message = 0;
+	c->missed = 0;
+	log->overrun += missed;
+	if (missed && log->skipped)
+		log->skipped(log->context, c, missed);
+}
+
+// To a batch that it wants and may have, or to the head.
+static void cursor_settle(struct cursor *c)
+{
+	struct batch *b;
 
 	if (c->pinned)
 		return;
-	if (c->index < log->tail) {
-		uint64_t missed = c->missed;
-		c->index = log->tail;
-		c->message = 0;
-		c->missed = 0;
-		log->overrun += missed;
-		if (missed && log->skipped)
-			log->skipped(log->context, c, missed);
-	}
-	while (c->index < log->head) {
-		struct batch *b = log_at(log, c->index);
-		if (!cursor_wants(c, b)) {
+	while (c->index < c->log->head) {
+		b = log_at(c->log, c->index);
+		if (!b || c->index < c->log->tail) {
+			cursor_skip(c);
+		} else if (!cursor_wants(c, b)) {
 			c->index++;
 		} else if (b->denied) {
 			cursor_pass(c, b);
@@ -282,9 +332,7 @@ void log_end_topic(struct log *log, uint64_t topic)
 
 static struct batch *cursor_batch(const struct cursor *c)
 {
-	if (c->pinned)
-		return c->pinned;
-	return c->index < c->log->head ? log_at(c->log, c->index) : NULL;
+	return c->pinned ? c->pinned : log_next(c->log, c->index);
 }
 
 bool cursor_ready(struct cursor *c)
@@ -340,8 +388,10 @@ size_t cursor_peek(struct cursor *c, uint64_t now, size_t size, bool packet, str
 	iov[(*count)++] = (struct iovec){ b->data + start, total };
 	if (packet || total < rest || start + total < b->bytes || !b->kept)
 		return total;
-	for (uint64_t i = b->index + 1; i < c->log->head; i++) {
-		b = log_at(c->log, i);
+	for (uint64_t at = b->index + 1; (b = log_next(c->log, at)); at = b->index + 1) {
+		// What is missing before it is said first.
+		if (c->missed && b->index != at)
+			break;
 		if (!cursor_wants(c, b))
 			continue;
 		if (b->denied)
@@ -381,7 +431,7 @@ size_t cursor_advance(struct cursor *c, uint64_t now, size_t bytes, bool packet)
 	while (bytes > 0) {
 		struct batch *b = cursor_batch(c);
 		if (!cursor_wants(c, b)) {
-			c->index++;
+			c->index = b->index + 1;
 			continue;
 		}
 		size_t rest = b->lengths[c->message] - c->offset;

@@ -2,9 +2,10 @@
 // The log: every complete batch of every source, once, in the order of arrival, and the cursors
 // of local readers into it. Links have cursors of their own, per source, in core/broadcast.
 //
-// A batch is *held* while a gating consumer has not passed it. The tail is trimmed when nobody
-// holds it and it is outside the retention window. What nobody holds is *released*, once, which
-// gives its room back to whoever sent it.
+// A batch is *held* while a gating consumer has not passed it. What nobody holds is *released*, once,
+// which gives its room back to whoever sent it, and leaves the log, oldest first, when it is outside
+// the retention window. A batch that is held beyond that (*overdue*) keeps no other source's from
+// leaving; those of one source leave in order.
 #pragma once
 
 #include <stdbool.h>
@@ -38,9 +39,12 @@ struct cursor {
 };
 
 struct log {
-	struct batch **ring; // [capacity], a power of two, by index
+	struct batch **ring; // [capacity], a power of two, by index; NULL: it has left
 	size_t capacity;
 	uint64_t tail, head;   // indexes
+	uint64_t aged;	       // what is before this and still there is overdue
+	struct batch *ripe;    // list
+	size_t overdue;	       // charge of what is
 	uint64_t distance;     // charge of everything ever appended
 	size_t bytes;	       // charge of everything kept
 	size_t held;	       // charge of what is held

@@ -8,6 +8,7 @@
 	X(skip, "a message is passed over in silence")        \
 	X(crowd, "max_peers is not looked at")                \
 	X(miser, "credit is never given back")                \
+	X(shared, "one credit for all sources of a link")     \
 	X(deaf, "what arrives is not relayed, nor told of")   \
 	X(stranger, "who is not listed may link")             \
 	X(forgetful, "a link that comes up repairs nothing")  \

@@ -85,7 +85,8 @@ struct node_driver {
 	X(signatures_bad)                                                          \
 	X(links_refused)                                                           \
 	X(links_timed_out)                                                         \
-	X(links_slow)                                                              \
+	X(links_slow)	   /* cut loose, because they kept others waiting */       \
+	X(guards_ended)	   /* of neighbours that got no further */                 \
 	X(accepts_refused) /* above the bound on links */                          \
 	X(accepts_failed)  /* no descriptor for a connection */                    \
 	X(dials_failed)                                                            \

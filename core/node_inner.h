@@ -19,6 +19,7 @@
 #include "core/random.h"
 #include "core/reach.h"
 #include "core/repair.h"
+#include "core/stall.h"
 #include "core/topics.h"
 #include "core/view.h"
 

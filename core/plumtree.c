@@ -43,6 +43,8 @@ void plumtree_tell(struct link *link, struct lane *lane)
 		if (link->tell_at < link->told_at + DIGEST_INTERVAL)
 			link->tell_at = link->told_at + DIGEST_INTERVAL;
 	}
+	if (node->log.distance - link->told_distance >= DIGEST_AFTER)
+		link->tell_at = node->now;
 	due(node, link->tell_at);
 }
 
@@ -68,7 +70,8 @@ static bool worth_telling(const struct link *link, const struct lane *lane)
 	const struct source *s = lane->source;
 	// To whom batches go as they come, they have said it, unless a gap has.
 	bool unsaid = !lane->cursor && (!lane_eager(link, lane) || lane->peer_next < s->next);
-	return lane->active && lane->told < s->next && (lane->guards || unsaid);
+	return lane->active && lane->told < s->next &&
+	       (lane->guards || unsaid || lane_tells_sender(link, lane));
 }
 
 static void put_digest(struct link *link, struct lane **lanes, uint16_t count)
@@ -80,6 +83,7 @@ static void put_digest(struct link *link, struct lane **lanes, uint16_t count)
 		const struct source *s = lanes[i]->source;
 		uint64_t age = (now - s->active) / MILLISECOND;
 		lanes[i]->told = s->next;
+		lanes[i]->told_distance = link->node->log.distance;
 		wire_put_digest_entry(
 			&link->control, &(struct digest_entry){ { s->key, s->next },
 						age < UINT16_MAX ? (uint16_t)age : UINT16_MAX });
@@ -96,6 +100,7 @@ static void flush_digest(struct link *link)
 
 	link->tell_at = 0;
 	link->told_at = link->node->now;
+	link->told_distance = link->node->log.distance;
 	while ((lane = link->untold)) {
 		plumtree_untell(link, lane);
 		if (worth_telling(link, lane))
@@ -217,7 +222,8 @@ static bool better(const struct link *link, const struct lane *lane, const struc
 {
 	if (!best)
 		return true;
-	bool has = lane->peer_next > s->next, best_has = best_lane->peer_next > s->next;
+	bool has = lane->peer_next > s->next && lane->trimmed <= s->next;
+	bool best_has = best_lane->peer_next > s->next && best_lane->trimmed <= s->next;
 	if (has != best_has)
 		return has;
 	bool child = lane_eager(link, lane), best_child = lane_eager(best, best_lane);
@@ -487,6 +493,8 @@ void plumtree_claimed(struct link *link, const struct source_key *key, uint64_t 
 	// the PULL is no answer to it. What a parent tells of otherwise, it does not send.
 	if (missing && (arriving(node, s) || (from_parent && lane->pulling)))
 		note_claim(link, key, next);
+	else if (missing && from_parent && lane->trimmed > s->next)
+		plumtree_adopt(node, s, link); // it has not what is missing first
 	else if (missing && (from_parent || orphan))
 		fetch(node, link, s, next);
 	else if (!from_parent && (s->parent || !missing) &&

@@ -247,7 +247,6 @@ static void batch_complete(struct link *link, struct lane *lane)
 	s->partial = NULL;
 	node->broadcast.partial_bytes -= batch->bytes;
 	s->missing_since = 0;
-	s->gapped = false;
 	if (broadcast_append(node, batch) < 0) {
 		// No memory to keep it: given back, and asked for again.
 		lane_abandon_all(node, s, batch);
@@ -316,8 +315,7 @@ int broadcast_chunk(struct link *link, const struct frame_chunk *f)
 	bool keep = lane->receiving == LANE_KEEP;
 	lane->receiving = LANE_IDLE;
 	lane->stalled = false;
-	if (lane->peer_next < lane->batch_next)
-		lane->peer_next = lane->batch_next;
+	lane_peer_has(link, lane, lane->batch_next);
 	if (keep)
 		batch_complete(link, lane);
 	else if (lane->missed && s->parent == link->serial && !s->partial && !lane->pulling &&

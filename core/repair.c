@@ -108,11 +108,30 @@ static void give_up_interrupted(struct node *node, struct source *s)
 	if (node->now - s->partial_at < RETAIN_TIME)
 		return;
 	repair_drop_partial(node, s);
-	s->missing_since = 0;
 }
 
-// Goes on behind what nobody keeps. `fresh` has just said from where, and sends from there.
-static void declare_gap(struct node *node, struct source *s, struct link *fresh)
+// Asks those again who say that they have what is missing, and have not said that they keep it no
+// more. False: nobody does.
+static bool ask_again(struct node *node, struct source *s)
+{
+	struct link *link;
+	bool any = false;
+
+	DL_FOREACH (node->links, link) {
+		const struct lane *lane = link_up(link) ? lane_find(link, s) : NULL;
+		if (!lane || !link->exchanged || lane->peer_next <= s->next ||
+			lane->trimmed > s->next)
+			continue;
+		any = true;
+		if (!lane->pulling)
+			repair_pull(link, s);
+	}
+	s->asked = node->now;
+	return any;
+}
+
+// Goes on behind what nobody keeps.
+static void declare_gap(struct node *node, struct source *s)
 {
 	uint64_t to = 0;
 	struct link *link;
@@ -123,22 +142,15 @@ static void declare_gap(struct node *node, struct source *s, struct link *fresh)
 			to = l->trimmed;
 	}
 	s->missing_since = 0;
-	if (to == 0) {
-		repair_pull_all(node, s, NULL);
-		return;
+	if (to > 0) {
+		node->counters.messages_missed += to - s->next;
+		NODE_EVENT(node, "gap", "source=%s from=%" PRIu64 " to=%" PRIu64,
+			id_format(&s->key.id).text, s->next, to - 1);
+		repair_drop_partial(node, s);
+		s->next = to;
+		plumtree_tell_all(node, s);
 	}
-	node->counters.messages_missed += to - s->next;
-	NODE_EVENT(node, "gap", "source=%s from=%" PRIu64 " to=%" PRIu64,
-		id_format(&s->key.id).text, s->next, to - 1);
-	repair_drop_partial(node, s);
-	s->next = to;
-	s->gapped = true;
-	plumtree_tell_all(node, s);
-	struct lane *lane = fresh ? lane_find(fresh, s) : NULL;
-	bool goes_on = lane && lane->trimmed == to;
-	if (goes_on)
-		lane->trimmed = 0;
-	repair_pull_all(node, s, goes_on ? fresh : NULL);
+	repair_pull_all(node, s, NULL);
 }
 
 void repair_trimmed(struct link *link, struct source *s, uint64_t next)
@@ -154,12 +166,6 @@ void repair_trimmed(struct link *link, struct source *s, uint64_t next)
 	}
 	lane->pulling = false;
 	lane->trimmed = next;
-	if (s->gapped && !s->partial) {
-		// The end of the gap has been trimmed before it could be sent. Waiting again would
-		// let that happen for ever: what this peer sends now it holds for us.
-		declare_gap(node, s, link);
-		return;
-	}
 	struct link *l;
 	bool first = true, last = true;
 	DL_FOREACH (node->links, l) {
@@ -174,7 +180,7 @@ void repair_trimmed(struct link *link, struct source *s, uint64_t next)
 	}
 	// The others may still have it; if not, time will tell.
 	if (last)
-		declare_gap(node, s, link);
+		declare_gap(node, s);
 }
 
 void repair_resume(struct node *node, struct source *s)
@@ -196,6 +202,18 @@ void repair_resume(struct node *node, struct source *s)
 	}
 }
 
+// What is missing does not come, or not yet.
+static void look_for(struct node *node, struct source *s)
+{
+	uint64_t missing = node->now - s->missing_since;
+	uint64_t asked = s->asked > s->missing_since ? s->asked : s->missing_since;
+
+	if (node->now - asked < PULL_TIMEOUT)
+		return;
+	if (missing >= RETAIN_TIME || !ask_again(node, s))
+		declare_gap(node, s);
+}
+
 void repair_tick(struct node *node)
 {
 	struct broadcast *b = &node->broadcast;
@@ -211,8 +229,8 @@ void repair_tick(struct node *node)
 		else if (s->partial)
 			give_up_interrupted(node, s);
 		// What is arriving is not missing, however long it takes.
-		if (s->missing_since && !arriving && node->now - s->missing_since >= PULL_TIMEOUT)
-			declare_gap(node, s, NULL);
+		if (s->missing_since && !arriving)
+			look_for(node, s);
 		b->missing |= s->missing_since > 0;
 	}
 }

@@ -17,7 +17,8 @@ static bool forgettable(const struct node *node, const struct source *s)
 		return false;
 	DL_FOREACH (node->links, link) {
 		const struct lane *lane = lane_find(link, s);
-		if (lane && (lane->outstanding || lane->credit != SOURCE_WINDOW || lane->pulled))
+		if (lane &&
+			(lane->outstanding || lane->credit < SOURCE_WINDOW_LEAST || lane->pulled))
 			return false;
 	}
 	return true;

@@ -35,7 +35,8 @@ struct source {
 	uint32_t partial_checked;      // of these, in chunks that are whole and right
 	uint64_t partial_at;	       // when the last of them were
 	uint64_t missing_since;	       // a range is being looked for, 0: none
-	bool gapped;		       // nothing has come since the last gap
+	uint64_t asked;		       // when all were last asked for it who may have it
+	bool pressed;		       // somebody waits for room that it takes here
 	uint64_t active;	       // last batch
 	// Its tree, see core/plumtree.
 	uint32_t parent; // serial of the link that it comes over, 0: not known

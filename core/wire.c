@@ -443,6 +443,14 @@ int wire_get_credit(const uint8_t *p, size_t n, struct frame_credit *f)
 	return f->bytes == 0 ? -EPROTO : get_end(&r);
 }
 
+int wire_get_stall(const uint8_t *p, size_t n, struct frame_stall *f)
+{
+	struct reader r = { p, n, false };
+	f->source = get_source(&r);
+	f->depth = (uint8_t)get_number(&r, 1);
+	return f->depth > STALL_DEPTH_MAX + 1 ? -EPROTO : get_end(&r);
+}
+
 int wire_get_stream(const uint8_t *p, size_t n, struct frame_stream *f)
 {
 	struct reader r = { p, n, false };

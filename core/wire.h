@@ -49,6 +49,7 @@ enum frame_type {
 	FRAME_PIPE_END = 25,
 	FRAME_PIPE_CLOSE = 26,
 	FRAME_PIPE_FREE = 27,
+	FRAME_STALL = 28,
 };
 
 // What a dialler wants.
@@ -247,6 +248,12 @@ struct frame_credit {
 	uint32_t bytes;
 };
 
+// Why no more credit comes: 0 the sender itself, else so many nodes further on.
+struct frame_stall {
+	struct source_key source;
+	uint8_t depth; // up to STALL_DEPTH_MAX + 1, which is a circle
+};
+
 struct frame_stream {
 	uint16_t channel; // 0: the direct stream, else a pipe's
 	const uint8_t *data;
@@ -335,6 +342,7 @@ void wire_put_sealed(struct buffer *b, enum frame_type type, const uint8_t *byte
 void wire_put_chunk(
 	struct buffer *b, const struct source_key *source, const uint8_t *data, size_t n);
 void wire_put_credit(struct buffer *b, const struct frame_credit *f);
+void wire_put_stall(struct buffer *b, const struct frame_stall *f);
 void wire_put_stream(struct buffer *b, uint16_t channel, const uint8_t *data, size_t n);
 void wire_put_stream_credit(struct buffer *b, uint16_t channel, uint64_t offset);
 // What is to be signed, without a frame. Of a batch `lengths` and not those in `f`, which are
@@ -374,6 +382,7 @@ int wire_get_batch(const uint8_t *p, size_t n, struct frame_batch *f);
 uint32_t wire_batch_length(const struct frame_batch *f, uint16_t i);
 int wire_get_chunk(const uint8_t *p, size_t n, struct frame_chunk *f);
 int wire_get_credit(const uint8_t *p, size_t n, struct frame_credit *f);
+int wire_get_stall(const uint8_t *p, size_t n, struct frame_stall *f);
 int wire_get_stream(const uint8_t *p, size_t n, struct frame_stream *f);
 int wire_get_stream_credit(const uint8_t *p, size_t n, struct frame_stream_credit *f);
 int wire_get_announce(const uint8_t *p, size_t n, struct frame_announce *f);

@@ -151,6 +151,7 @@ static const struct {
 	{ "links_refused", "Links refused." },
 	{ "links_timed_out", "Links ended because the other end was silent." },
 	{ "links_slow", "Links ended because the other end held others up." },
+	{ "guards_ended", "Neighbours that messages were kept for, and are not any more." },
 	{ "accepts_refused", "Connections above the bound on links." },
 	{ "accepts_failed", "Connections without a descriptor." },
 	{ "dials_failed", "Dials without success." },

@@ -17,7 +17,11 @@ static void check_lane(const struct lane *lane)
 	assert(lane->outstanding <= SOURCE_WINDOW + MESSAGE_MAX);
 	assert(lane->owed <= lane->outstanding);
 	assert(lane->credit <= SOURCE_WINDOW);
-	assert(!lane->cursor || lane->cursor->kept || lane->cursor == lane->source->partial);
+	assert(lane->window >= SOURCE_WINDOW_LEAST && lane->window <= SOURCE_WINDOW);
+	assert(!lane->cursor || lane->stray || lane->cursor->kept ||
+		lane->cursor == lane->source->partial);
+	assert(!lane->held || (lane->held->kept && !lane->loose));
+	assert(!lane->stray || (lane->loose && lane->begun));
 }
 
 static void check_link(const struct link *link)
@@ -91,16 +95,21 @@ static void check_pipes(const struct node *node)
 
 static void check_log(const struct log *log)
 {
-	size_t bytes = 0, held = 0;
+	size_t bytes = 0, held = 0, overdue = 0;
 
 	for (uint64_t i = log->tail; i < log->head; i++) {
 		const struct batch *b = log->ring[i & (log->capacity - 1)];
+		if (!b)
+			continue;
 		bytes += batch_charge(b);
+		overdue += b->overdue ? batch_charge(b) : 0;
+		// Nothing stays that could leave.
+		assert(!b->overdue || b->holds || b->older || b->ripe);
 		held += b->holds ? batch_charge(b) : 0;
 		assert(b->kept);
 	}
-	assert(bytes == log->bytes && held == log->held);
-	assert(bytes <= LOG_BYTES + SLACK);
+	assert(bytes == log->bytes && held == log->held && overdue == log->overdue);
+	assert(bytes <= HELD_BYTES + RETAIN_BYTES + SLACK);
 }
 
 static void check_history(const struct history *h)

@@ -188,6 +188,13 @@ static void stream(struct buffer *b, const uint8_t *p, size_t n)
 		wire_put_stream(b, f.channel, f.data, f.bytes);
 }
 
+static void stall(struct buffer *b, const uint8_t *p, size_t n)
+{
+	struct frame_stall f;
+	if (wire_get_stall(p, n, &f) == 0)
+		wire_put_stall(b, &f);
+}
+
 static void stream_credit(struct buffer *b, const uint8_t *p, size_t n)
 {
 	struct frame_stream_credit f;
@@ -372,6 +379,9 @@ static void frame(uint8_t type, const uint8_t *p, size_t n)
 		break;
 	case FRAME_STREAM:
 		stream(&b, p, n);
+		break;
+	case FRAME_STALL:
+		stall(&b, p, n);
 		break;
 	case FRAME_STREAM_CREDIT:
 		stream_credit(&b, p, n);

@@ -58,7 +58,7 @@ static void batch(struct hearer *h, const struct frame_batch *f)
 	s->next = f->first + f->count;
 	s->left = f->bytes;
 	s->charge += (uint64_t)f->count * MESSAGE_CHARGE;
-	assert(h->careless || s->charge <= SOURCE_WINDOW + s->granted);
+	assert(h->careless || s->charge <= SOURCE_WINDOW_LEAST + s->granted);
 	s->hashes = malloc(n);
 	assert(s->hashes);
 	memcpy(s->hashes, f->hashes, n);
@@ -74,7 +74,7 @@ static void chunk(struct hearer *h, const struct frame_chunk *f)
 	assert(f->bytes <= s->left);
 	s->left -= f->bytes;
 	s->charge += f->bytes;
-	assert(h->careless || s->charge <= SOURCE_WINDOW + s->granted);
+	assert(h->careless || s->charge <= SOURCE_WINDOW_LEAST + s->granted);
 	buffer_append(&s->chunk, f->data, f->bytes);
 	while (buffer_length(&s->chunk) >= CHUNK_BYTES ||
 		(s->left == 0 && buffer_length(&s->chunk))) {
@@ -93,7 +93,7 @@ static void credit(struct hearer *h, const struct frame_credit *f)
 	if (!s)
 		return;
 	s->given_back += f->bytes;
-	assert(h->careless || s->given_back <= s->said);
+	assert(h->careless || s->given_back <= s->said + SOURCE_WINDOW - SOURCE_WINDOW_LEAST);
 }
 
 static void stream_credit(struct hearer *h, const struct frame_stream_credit *f)
@@ -207,6 +207,11 @@ static void hear_digest(const uint8_t *p, size_t n)
 	assert(f.count > 0);
 }
 
+static void hear_stall(const uint8_t *p, size_t n)
+{
+	DECODE(stall)
+}
+
 static void hear_tree(const uint8_t *p, size_t n)
 {
 	bool eager;
@@ -300,6 +305,9 @@ static void frame(struct hearer *h, uint8_t type, const uint8_t *p, size_t n)
 		return;
 	case FRAME_CREDIT:
 		hear_credit(h, p, n);
+		return;
+	case FRAME_STALL:
+		hear_stall(p, n);
 		return;
 	case FRAME_STREAM:
 		hear_stream(h, p, n);

@@ -20,7 +20,7 @@ struct hearing {
 	uint64_t charge;     // that was heard
 	uint64_t granted;    // credit that was given, beside the window
 	uint64_t said;	     // charge that was sent to the node
-	uint64_t given_back; // by the node, of that
+	uint64_t given_back; // by the node, of that and of a window that grows
 	uint32_t left;	     // bytes of a batch to come
 	struct buffer chunk; // of it, not yet checked
 	uint8_t *hashes;     // of its chunks, owned

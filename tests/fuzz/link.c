@@ -126,7 +126,7 @@ static step_take *const steps[] = { step_time, step_join, step_connect, step_sec
 	step_trimmed, step_credit, step_stream, step_stream_credit, step_announce, step_ping,
 	step_goodbye, step_peers, step_rewire, step_raw, step_damage, step_lost, step_deaf,
 	step_reading, step_publish, step_stream_use, step_command, step_resolved, step_seed,
-	step_stop, step_prune, step_digest, step_tree };
+	step_stop, step_prune, step_digest, step_tree, step_stall };
 #define STEPS (sizeof steps / sizeof *steps)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)

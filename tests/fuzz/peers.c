@@ -324,6 +324,14 @@ void step_tree(struct world *w, struct end *e, struct input *in)
 	say(w, e, &b);
 }
 
+void step_stall(struct world *w, struct end *e, struct input *in)
+{
+	struct buffer b = BUFFER_INIT;
+	struct frame_stall f = { some_source(in), (uint8_t)input_below(in, STALL_DEPTH_MAX + 2) };
+	wire_put_stall(&b, &f);
+	say(w, e, &b);
+}
+
 void step_trimmed(struct world *w, struct end *e, struct input *in)
 {
 	struct buffer b = BUFFER_INIT, header = BUFFER_INIT;

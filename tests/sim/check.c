@@ -65,7 +65,7 @@ static void check_tables(struct sim *s, const struct sim_node *n)
 		sim_fail(s, "node %u has too many sources", n->index);
 	if (node->plumtree.claim_count > CLAIMS_MAX)
 		sim_fail(s, "node %u has too many claims", n->index);
-	if (node->log.bytes > LOG_BYTES + 8 * MIB)
+	if (node->log.bytes > HELD_BYTES + RETAIN_BYTES + 8 * MIB)
 		sim_fail(s, "node %u keeps %zu bytes", n->index, node->log.bytes);
 	if (node->broadcast.partial_bytes > PARTIAL_BYTES)
 		sim_fail(s, "node %u receives %zu bytes at once", n->index,

@@ -478,6 +478,66 @@ static bool run_flow(struct sim *s, const struct setup *setup)
 	return good;
 }
 
+// From 1 B (and what numbers it) to 100 KB, as many of each order of magnitude.
+static size_t any_size(struct sim *s)
+{
+	size_t most = (size_t)16 << random_below(&s->random, 14);
+	size_t size = most / 2 + random_below(&s->random, most / 2 + 1);
+	return size < 16 ? 16 : size > 100000 ? 100000 : size;
+}
+
+static uint64_t blamed(const struct sim *s)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < s->options.nodes; i++)
+		sum += s->nodes[i].node->counters.links_slow;
+	return sum;
+}
+
+// Has everybody read everything?
+static bool all_read(struct sim *s)
+{
+	watch(s);
+	for (uint32_t i = 0; i < s->options.nodes; i++)
+		for (uint32_t k = 0; k < s->options.sources; k++)
+			if (s->source_nodes[k] != i && s->nodes[i].reads[k].last != s->published[k])
+				return false;
+	return true;
+}
+
+// Everybody writes, as fast as it is taken.
+static bool run_busy(struct sim *s, const struct setup *setup)
+{
+	uint32_t messages = setup->messages ? setup->messages : 1000, left;
+
+	prepare(s);
+	uint64_t begun = s->now, bytes = 0;
+	do {
+		left = 0;
+		for (uint32_t k = 0; k < s->options.sources; k++) {
+			size_t size = any_size(s);
+			while (s->published[k] < messages && sim_publish(s, k, size)) {
+				bytes += size;
+				size = any_size(s);
+			}
+			left += messages - s->published[k];
+		}
+		run(s, 5 * MILLISECOND);
+	} while (left > 0 && s->now - begun < 600 * SECOND && !s->wrong[0]);
+	printf("written_after %.3f\nbytes %llu\n", seconds(s->now - begun),
+		(unsigned long long)bytes);
+	bool good = target("unwritten", left, 0);
+	bool done = sim_run(s, 60 * SECOND, 100 * MILLISECOND, all_read);
+	good &= target("all_read", done ? 0 : 1, 0);
+	printf("read_after %.3f\ncopies %llu\n", seconds(s->now - begun),
+		(unsigned long long)copies(s));
+	good &= target("gaps", (double)gaps(s), 0);
+	// Nobody is slow here: whoever waits, waits for others.
+	good &= target("blamed", (double)blamed(s), 0);
+	check_settled(s);
+	return good;
+}
+
 static bool run_control(struct sim *s, const struct setup *setup)
 {
 	uint64_t payload = 0, data, all = 0;
@@ -613,6 +673,13 @@ static void many_sources(struct setup *setup)
 	setup->options.sources = 100;
 }
 
+// As many sources as there are nodes, which main() may still be told.
+static void all_write(struct setup *setup)
+{
+	setup->options.nodes = 20;
+	setup->options.sources = UINT32_MAX;
+}
+
 static void slow_links(struct setup *setup)
 {
 	setup->options.latency_min = setup->options.latency_max = 100 * MILLISECOND;
@@ -645,6 +712,8 @@ const struct experiment experiments[] = {
 	{ "split", "two halves for a minute, then one network", NULL, run_split },
 	{ "large", "600 KB over links of 10 Mbit/s and 100 ms", slow_links, run_large },
 	{ "flow", "8 MB over such links, as fast as they take it", slow_links, run_flow },
+	{ "busy", "every node writes --messages of 1 B to 100 KB, as fast as it can", all_write,
+		run_busy },
 	{ "control", "100 messages of 1 KB a second: what is not messages", NULL, run_control },
 	{ "members", "everybody knows everybody, under churn (at most 1,000 nodes)", everybody,
 		run_members },

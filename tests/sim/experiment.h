@@ -11,6 +11,7 @@ struct setup {
 	uint32_t percent; // of the nodes that something happens to
 	uint32_t seeds;	  // nodes that all others know, 0: the experiment's own
 	uint32_t runs;
+	uint32_t messages; // of each source, where an experiment counts them; 0: its own
 };
 
 struct experiment {

@@ -16,7 +16,7 @@
 static const char usage[] =
 	"usage: smokefs-sim EXPERIMENT [--nodes N] [--seed S] [--degree MIN:MAX]\n"
 	"           [--latency MIN:MAX (ms)] [--jitter MS] [--percent P] [--time SECONDS]\n"
-	"           [--seeds N] [--runs N] [--plot FILE.svg] [--mutant NAME]\n"
+	"           [--seeds N] [--messages N] [--runs N] [--plot FILE.svg] [--mutant NAME]\n"
 	"       smokefs-sim --list | --list-mutants\n";
 
 static int complain(const char *what, const char *value)
@@ -54,6 +54,7 @@ enum choice {
 	OPTION_PERCENT,
 	OPTION_TIME,
 	OPTION_SEEDS,
+	OPTION_MESSAGES,
 	OPTION_RUNS,
 	OPTION_PLOT,
 	OPTION_MUTANT,
@@ -70,6 +71,7 @@ static const struct option options[] = {
 	{ "percent", required_argument, NULL, OPTION_PERCENT },
 	{ "time", required_argument, NULL, OPTION_TIME },
 	{ "seeds", required_argument, NULL, OPTION_SEEDS },
+	{ "messages", required_argument, NULL, OPTION_MESSAGES },
 	{ "runs", required_argument, NULL, OPTION_RUNS },
 	{ "plot", required_argument, NULL, OPTION_PLOT },
 	{ "mutant", required_argument, NULL, OPTION_MUTANT },
@@ -131,6 +133,11 @@ static int take(struct setup *setup, int option, const char *value, struct plot 
 		if (!number(value, 1, NODES_MAX, &a))
 			return complain("a number of nodes that the others know", value);
 		setup->seeds = (uint32_t)a;
+		return 0;
+	case OPTION_MESSAGES:
+		if (!number(value, 1, 1000000, &a))
+			return complain("a number of messages, of each source", value);
+		setup->messages = (uint32_t)a;
 		return 0;
 	case OPTION_RUNS:
 		if (!number(value, 1, 1000000, &a))

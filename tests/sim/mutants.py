@@ -13,6 +13,7 @@ CAUGHT_BY = {
     'skip': 'steady --nodes 30',
     'crowd': 'join --nodes 30',
     'miser': 'flow --nodes 20',
+    'shared': 'busy --nodes 20 --messages 200',
     'deaf': 'steady --nodes 30',
     'stranger': 'chaos --nodes 30',
     'forgetful': 'chaos --nodes 40',

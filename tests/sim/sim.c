@@ -742,6 +742,9 @@ void sim_init(struct sim *s, const struct sim_options *options)
 	uint8_t secret[SECRET_KEY_BYTES] = { 1 };
 
 	*s = (struct sim){ .options = *options, .now = SIM_START };
+	if (s->options.sources > s->options.nodes)
+		s->options.sources = s->options.nodes;
+	options = &s->options;
 	s->random.state = options->seed;
 	assert(keyring_add(&s->keyring, secret) == 0);
 	s->nodes = calloc(options->nodes, sizeof *s->nodes);
@@ -756,8 +759,10 @@ void sim_init(struct sim *s, const struct sim_options *options)
 	}
 	// Spread over the network, and not its seed.
 	for (uint32_t k = 0; k < options->sources; k++)
-		s->source_nodes[k] =
-			(1 + k * options->nodes / (options->sources + 1)) % options->nodes;
+		s->source_nodes[k] = options->sources == options->nodes
+					     ? k
+					     : (1 + k * options->nodes / (options->sources + 1)) %
+						       options->nodes;
 }
 
 void sim_fini(struct sim *s)

@@ -99,7 +99,7 @@ struct sim_options {
 	uint32_t loss;	    // of 1,000 segments; each costs a retransmission's time
 	bool members;	    // nodes announce themselves to all
 	uint32_t mutated;   // of 10,000 segments, with a bit of an unsigned frame turned
-	uint32_t sources;   // that write
+	uint32_t sources;   // that write, at most all nodes
 };
 
 struct sim {

@@ -403,7 +403,7 @@ Test(log, trims_by_age)
 	cr_expect_eq(l.bytes, 0);
 }
 
-Test(log, what_is_held_is_not_trimmed_nor_what_follows_it)
+Test(log, what_is_held_stays_and_keeps_nothing_else)
 {
 	struct cursor c;
 	cursor_open(&c, &l, NOW);
@@ -411,10 +411,81 @@ Test(log, what_is_held_is_not_trimmed_nor_what_follows_it)
 	add_text(false, "held");
 	add(NOW, true, 1, 10);
 	log_trim(&l, NOW + 10 * RETAIN_TIME);
-	cr_expect_eq(trimmed, 0);
+	cr_expect_eq(trimmed, 1, "what nobody holds has gone");
 	cr_expect_str_eq(READ(&c, 100), "held");
 	log_trim(&l, NOW + 10 * RETAIN_TIME);
 	cr_expect_eq(trimmed, 2);
+	cr_expect_eq(l.tail, l.head);
+	cursor_close(&c);
+}
+
+// Two batches of one source.
+static void chain(struct batch *older, struct batch *newer)
+{
+	older->newer = newer;
+	newer->older = older;
+}
+
+Test(log, batches_of_a_source_leave_in_order)
+{
+	struct batch *first = add(NOW, false, 1, 10), *second = add(NOW, false, 1, 10);
+	chain(first, second);
+	log_hold(&l, first);
+	log_hold(&l, second);
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_expect_eq(l.overdue, l.bytes);
+	log_unhold(&l, second);
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_expect_eq(trimmed, 0, "the first is held");
+	log_unhold(&l, first);
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_expect_eq(trimmed, 2, "and the second goes with it");
+	cr_expect_eq(l.overdue, 0);
+	cr_expect_eq(l.bytes, 0);
+}
+
+Test(log, what_is_held_again_stays)
+{
+	struct batch *b = add(NOW, false, 1, 10);
+	log_hold(&l, b);
+	log_trim(&l, NOW + RETAIN_TIME);
+	log_unhold(&l, b);
+	log_hold(&l, b);
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_expect_eq(trimmed, 0);
+	log_unhold(&l, b);
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_expect_eq(trimmed, 1);
+}
+
+Test(log, what_is_overdue_takes_no_room_from_the_rest)
+{
+	struct batch *b = add(NOW, false, 1, 1000000);
+	log_hold(&l, b);
+	for (int i = 0; i < 40; i++) {
+		add(NOW, false, 1, 1000000);
+		log_trim(&l, NOW);
+	}
+	cr_expect(b->kept);
+	cr_expect_eq(l.overdue, batch_charge(b));
+	cr_expect_leq(l.bytes, RETAIN_BYTES + batch_charge(b));
+	cr_expect_gt(l.bytes, RETAIN_BYTES - batch_charge(b));
+	log_unhold(&l, b);
+}
+
+Test(log, what_is_missed_between_what_is_held_is_said_in_its_place)
+{
+	struct cursor c;
+	cursor_open(&c, &l, NOW);
+	add_text(false, "one");
+	add_text(false, "two");
+	struct batch *three = add(NOW, false, 1, 1);
+	log_hold(&l, three);
+	log_trim(&l, NOW + RETAIN_TIME);
+	cr_expect_eq(trimmed, 2);
+	READ(&c, 100);
+	cr_expect_eq(skipped, 2, "of three, one is there");
+	log_unhold(&l, three);
 	cursor_close(&c);
 }
 

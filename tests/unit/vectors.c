@@ -555,6 +555,15 @@ static void stream(const uint8_t *p, size_t n)
 	cr_expect_arr_eq(g.data, "hello\n", 6);
 }
 
+static void stall(const uint8_t *p, size_t n)
+{
+	struct frame_stall f = { own_source(), 2 }, g;
+	wire_put_stall(&out, &f);
+	cr_assert_eq(wire_get_stall(p, n, &g), 0);
+	expect_source(&g.source, &f.source);
+	cr_expect_eq(g.depth, 2);
+}
+
 static void stream_credit(const uint8_t *p, size_t n)
 {
 	struct frame_stream_credit g;
@@ -814,6 +823,7 @@ static const struct vector {
 	{ "chunk", FRAME_CHUNK, chunk },
 	{ "credit", FRAME_CREDIT, credit },
 	{ "stream", FRAME_STREAM, stream },
+	{ "stall", FRAME_STALL, stall },
 	{ "stream-credit", FRAME_STREAM_CREDIT, stream_credit },
 	{ "demote-used", FRAME_DEMOTE, demote_used },
 	{ "demote-idle", FRAME_DEMOTE, demote_idle },

@@ -488,6 +488,20 @@ Test(wire, digest_comes_back)
 	cr_expect_eq(wire_get_digest(many, 2, &g), -EPROTO);
 }
 
+Test(wire, stall_comes_back)
+{
+	size_t n;
+	struct frame_stall f = { source, STALL_DEPTH_MAX + 1 }, g;
+	wire_put_stall(&out, &f);
+	const uint8_t *p = payload(FRAME_STALL, &n);
+	cr_assert_eq(wire_get_stall(p, n, &g), 0);
+	cr_expect_eq(memcmp(&g.source, &source, sizeof source), 0);
+	cr_expect_eq(g.depth, f.depth);
+	cr_expect_eq(wire_get_stall(p, n - 1, &g), -EPROTO);
+	buffer_bytes(&out)[FRAME_HEADER + 24]++;
+	cr_expect_eq(wire_get_stall(p, n, &g), -EPROTO, "deeper than a circle");
+}
+
 Test(wire, tree_comes_back)
 {
 	size_t n;

@@ -160,6 +160,8 @@ static void make_samples(void)
 	keep_sample();
 	wire_put_tree(&out, true);
 	keep_sample();
+	wire_put_stall(&out, &(struct frame_stall){ source, 3 });
+	keep_sample();
 	batch_samples();
 	wire_put_chunk(&out, &source, bytes, 40);
 	keep_sample();
@@ -380,6 +382,8 @@ static int decode(enum frame_type type, const uint8_t *p, size_t n)
 		AGAIN(batch, again_batch(&f))
 	case FRAME_CHUNK:
 		AGAIN(chunk, wire_put_chunk(&out, &f.source, f.data, f.bytes))
+	case FRAME_STALL:
+		AGAIN(stall, wire_put_stall(&out, &f))
 	case FRAME_CREDIT:
 		AGAIN(credit, wire_put_credit(&out, &f))
 	case FRAME_STREAM:
