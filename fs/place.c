@@ -92,6 +92,7 @@ enum exit_code place_mount(struct daemon *d)
 	struct session_config config = {
 		.mountpoint = d->mountpoint,
 		.mount_options = *d->options.mount_options ? d->options.mount_options : NULL,
+		.source = d->options.source,
 		.device = d->device,
 		.owner = { .uid = d->owner,
 			.gid = user->name ? user->gid : getgid(),
