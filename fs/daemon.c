@@ -39,6 +39,21 @@ static void stop(struct daemon *d, enum exit_code code)
 	ev_timer_start(d->loop, &d->limit);
 }
 
+static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)
+{
+	ready_notify("WATCHDOG=1");
+}
+
+// A loop that turns is a node that lives. Twice as often as it has to be, so that one may be late.
+static void start_watchdog(struct daemon *d)
+{
+	double limit = ready_watchdog();
+
+	ev_timer_init(&d->watchdog, on_watchdog, limit / 2, limit / 2);
+	if (limit > 0)
+		ev_timer_start(d->loop, &d->watchdog);
+}
+
 static void run(struct daemon *d)
 {
 	ev_timer_stop(d->loop, &d->limit);
@@ -48,12 +63,13 @@ static void run(struct daemon *d)
 	d->stage = STAGE_RUNNING;
 	d->journal.terminal = false;
 	journal_say(&d->journal, LEVEL_INFO,
-		"start id=%s name=%s address=%s mountpoint=%s version=%s state=%s",
+		"start id=%s name=%s address=%s mountpoint=%s version=%s key=%s state=%s",
 		id_format(&d->identity->id).text, d->options.name,
-		address_format(&d->addresses[0]).text, d->mountpoint, SMOKEFS_VERSION,
+		address_format(&d->addresses[0]).text, d->mountpoint, SMOKEFS_VERSION, d->key_path,
 		d->state.ephemeral ? "-" : d->state_path);
 	ready_announce(d->parent);
 	d->parent = -1;
+	start_watchdog(d);
 }
 
 // All that needs privileges is done. False: it goes on with none of them or not at all.
@@ -402,8 +418,15 @@ static void on_term(struct ev_loop *loop, ev_signal *w, int events)
 static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 {
 	struct daemon *d = w->data;
+	// Who is not ready yet must not say so by the way.
+	bool told = d->stage == STAGE_RUNNING;
+
+	if (told)
+		ready_reloading();
 	journal_reopen(&d->journal);
 	keys_reload(d);
+	if (told)
+		ready_notify("READY=1");
 }
 
 void daemon_live(struct daemon *d)

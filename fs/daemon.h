@@ -64,6 +64,7 @@ struct daemon {
 	ev_idle again; // active: the next turn does not wait
 	ev_signal term, interrupt, hangup;
 	ev_timer limit; // of the stage
+	ev_timer watchdog;
 	ev_io probed;
 };
 

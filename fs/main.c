@@ -331,6 +331,8 @@ int main(int argc, char **argv)
 		return place_hand_over(&d);
 	case OPTIONS_SERVICE_UNMOUNT:
 		return place_clear(&d);
+	case OPTIONS_FAKE:
+		return CODE_CLEAN;
 	case OPTIONS_HELP:
 		fputs(options_usage(), stdout);
 		return fflush(stdout) == 0 ? CODE_CLEAN : CODE_SYSTEM;
@@ -338,6 +340,6 @@ int main(int argc, char **argv)
 		printf("smokefs %s\n", SMOKEFS_VERSION);
 		return fflush(stdout) == 0 ? CODE_CLEAN : CODE_SYSTEM;
 	}
-	fprintf(stderr, "smokefs: %s\n", d.options.error);
+	journal_say(&d.journal, LEVEL_FATAL, "%s", d.options.error);
 	return CODE_USAGE;
 }

@@ -16,6 +16,11 @@ int ready_fork(void);
 void ready_announce(int fd);
 // One message to the service manager, if there is one: "READY=1", "STOPPING=1".
 void ready_notify(const char *message);
+// That a change begins (SIGHUP) which the next READY=1 ends.
+void ready_reloading(void);
+// How often the service manager wants to hear WATCHDOG=1 from this process at the least, in
+// seconds; 0: it does not want to.
+double ready_watchdog(void);
 
 // Descriptors by way of the service manager (FileDescriptorStoreMax= of its unit), from a process
 // with privileges to one without.
