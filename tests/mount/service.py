@@ -22,7 +22,7 @@ from harness import (SANITIZED, SLOWNESS, SMOKEFS, Failure, Skip, case, check, e
                      free_port, main, mounts_below, new_key, opened, put, raises, slurp, until)
 
 CONTRIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'contrib')
-UNIT = os.path.join(CONTRIB, 'smokefs@.service')
+UNIT = os.path.join(CONTRIB, 'smokefs@.service.in')
 EXPOSURE_MAX = 2.0
 SYSTEMD = '/lib/systemd/systemd'
 CONFINED = {'NoNewPrivs': '1', 'Seccomp': '2', 'CapEff': '0' * 16, 'CapPrm': '0' * 16,
@@ -51,7 +51,8 @@ def exposure(lab):
     if not shutil.which('systemd-analyze'):
         raise Skip('systemd-analyze is missing')
     unit = lab.path('smokefs@mnt.service')
-    shutil.copy(UNIT, unit)
+    with open(unit, 'w') as f:
+        f.write(slurp(UNIT).replace('@bindir@', '/usr/bin'))
     run = subprocess.run(['systemd-analyze', 'security', '--offline=yes', '--no-pager', unit],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60,
                          env=dict(os.environ, LC_ALL='C.UTF-8'), check=False)
@@ -297,9 +298,9 @@ def booted(lab):
     for name in ('service.py', 'harness.py'):
         shutil.copy(os.path.join(here, name), lab.path('files', name))
     shutil.copy(SMOKEFS, lab.path('files', 'smokefs'))
-    shutil.copy(os.path.join(CONTRIB, 'smokefs.sysusers.conf'), lab.path('files', 'sysusers.conf'))
+    shutil.copy(os.path.join(CONTRIB, 'sysusers.conf'), lab.path('files', 'sysusers.conf'))
     with open(os.path.join(units, 'smokefs@.service'), 'w') as f:
-        f.write(slurp(UNIT).replace('/usr/bin/smokefs', '/run/test/files/smokefs'))
+        f.write(slurp(UNIT).replace('@bindir@', '/run/test/files'))
     for name in ('sysinit', 'basic', 'shutdown', 'network-online', 'multi-user'):
         with open(os.path.join(units, name + '.target'), 'w') as f:
             f.write('[Unit]\nDefaultDependencies=no\n')
