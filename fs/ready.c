@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -27,6 +28,8 @@ void ready_prepare(bool foreground)
 	struct rlimit files;
 	int fd;
 
+	// Whatever mount(8) has called the program: pkill -x finds it by its own name.
+	prctl(PR_SET_NAME, "smokefs");
 	signal(SIGPIPE, SIG_IGN);
 	// A standard descriptor that is closed would be taken by something else.
 	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2)

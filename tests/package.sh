@@ -31,7 +31,7 @@ if [ "${1:-}" != --inside ]; then
     fi
     if command -v lintian >/dev/null; then
         echo "== lintian"
-        lintian --allow-root --fail-on error,warning --no-tag-display-limit \
+        lintian --allow-root --fail-on error,warning --tag-display-limit 0 \
             "$work"/smokefs_*.changes || fail "lintian"
     fi
     # A namespace of mounts ends with all that is in it.
