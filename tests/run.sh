@@ -23,6 +23,8 @@ as_root() {
 packages="gcc meson ninja-build pkg-config libfuse3-dev fuse3 libev-dev libc-ares-dev libssl-dev \
 libseccomp-dev uthash-dev libcriterion-dev clang clang-format libclang-rt-dev python3 mandoc procps \
 openssl iproute2 nftables systemd gnuplot-nox"
+# SMOKEFS_PACKAGE=1: the Debian package as well, which takes some two minutes.
+[ -z "${SMOKEFS_PACKAGE:-}" ] || packages="$packages dpkg-dev debhelper fakeroot lintian"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||
@@ -151,6 +153,7 @@ if [ -w /dev/fuse ]; then
 else
     skipped=$((skipped + 1))
 fi
+[ -z "${SMOKEFS_PACKAGE:-}" ] || check "package" sh tests/package.sh
 check "no mount is left" test "$(mounts)" = "$mounts_before"
 
 say "result"
