@@ -235,6 +235,16 @@ static void explain_refusal(char *out, size_t size, const struct daemon *d, cons
 		snprintf(out, size, "%s: refused: %s", address, reason);
 }
 
+// A name that no server has answered for fails as a host does that is out of reach.
+static bool may_be_unresolved(const struct setback *s)
+{
+	struct address a;
+
+	return address_parse(&a, s->address.text) < 0 &&
+	       (strcmp(s->error.text, "EHOSTUNREACH") == 0 ||
+		       strcmp(s->error.text, "ETIMEDOUT") == 0);
+}
+
 // In words, with what to do about it.
 static void explain_loneliness(char *out, size_t size, struct daemon *d)
 {
@@ -255,8 +265,9 @@ static void explain_loneliness(char *out, size_t size, struct daemon *d)
 	else if (strcmp(s.error.text, "ENOENT") == 0)
 		snprintf(out, size, "%s: no such host; check the name", s.address.text);
 	else
-		snprintf(out, size, "%s: %s; check that a node listens there", s.address.text,
-			strerror(error_of_name(s.error.text)));
+		snprintf(out, size, "%s: %s; check %sthat a node listens there", s.address.text,
+			strerror(error_of_name(s.error.text)),
+			may_be_unresolved(&s) ? "the name server in /etc/resolv.conf, and " : "");
 }
 
 static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
