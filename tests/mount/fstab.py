@@ -6,31 +6,17 @@ All of it in a namespace of mounts that ends with this process: mount(8) looks f
 """
 
 import contextlib
-import ctypes
 import os
 import pwd
 import shutil
 import subprocess
 import sys
 
-from harness import (SKIPPED, SMOKEFS, Skip, alive, case, check, equal, free_port, libc, main,
-                     missing, mounts_below, slurp, until)
+from harness import (SKIPPED, SMOKEFS, Skip, alive, case, check, equal, free_port, main, missing,
+                     mounts_below, own_namespace, slurp, until)
 
-CLONE_NEWNS = 0x20000
-MS_REC, MS_PRIVATE = 0x4000, 0x40000
 GENERATOR = '/lib/systemd/system-generators/systemd-fstab-generator'
 USAGE, SYSTEM, MOUNT = 1, 2, 32
-
-
-def own_namespace():
-    """Why there is none; None: there is."""
-    if os.geteuid() != 0:
-        return 'not root'
-    if libc.unshare(CLONE_NEWNS) < 0:
-        return 'unshare: ' + os.strerror(ctypes.get_errno())
-    if libc.mount(None, b'/', None, MS_REC | MS_PRIVATE, None) < 0:
-        return 'mount: ' + os.strerror(ctypes.get_errno())
-    return None
 
 
 @contextlib.contextmanager
