@@ -124,6 +124,9 @@ static void meet_others(struct daemon *d)
 static void run_or_wait(struct daemon *d)
 {
 	ev_timer_stop(d->loop, &d->limit);
+	// Only the manager's own process group could come this far.
+	if (d->automount && d->parent >= 0)
+		setsid();
 	if (!give_up_privileges(d)) {
 		stop(d, CODE_SYSTEM);
 		return;

@@ -268,7 +268,7 @@ static enum exit_code start(struct daemon *d)
 
 	// Before this, nothing is worth a second process.
 	if (code == CODE_CLEAN && !d->options.foreground) {
-		d->parent = ready_fork();
+		d->parent = ready_fork(d->automount);
 		if (d->parent < 0) {
 			journal_say(&d->journal, LEVEL_FATAL, "fork: %s", strerror(-d->parent));
 			return CODE_SYSTEM;

@@ -5,10 +5,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fs/fstab.h"
@@ -30,6 +33,20 @@ static enum exit_code complain_absent(struct daemon *d, int error)
 	journal_say(&d->journal, LEVEL_FATAL, "%s: %s; create the directory first", given,
 		strerror(-error));
 	return CODE_MOUNT;
+}
+
+// Is this the place that systemd or automount(8) wants the mount for? Until it is there, all but
+// the process group of that manager wait at the place. To look into it is to ask for the mount, and
+// to wait for ourselves; statfs(2) does so, too, and a descriptor of nothing but the path does not.
+static bool is_automount(const char *path)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct statfs fs;
+	bool found = fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == AUTOFS_SUPER_MAGIC;
+
+	if (fd >= 0)
+		close(fd);
+	return found;
 }
 
 // As mount(8) does, a directory is mounted over whatever it holds; whoever is mistaken in it should
@@ -84,7 +101,9 @@ enum exit_code place_check(struct daemon *d)
 		return CODE_MOUNT;
 	}
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		warn_hidden(d);
+		d->automount = is_automount(path);
+		if (!d->automount)
+			warn_hidden(d);
 		return CODE_CLEAN;
 	}
 	journal_say(&d->journal, LEVEL_FATAL, "%s: %s; name an existing directory", path,

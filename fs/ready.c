@@ -98,7 +98,7 @@ __attribute__((noreturn)) static void parent_main(
 	}
 }
 
-int ready_fork(void)
+int ready_fork(bool grouped)
 {
 	int ends[2], signals, r;
 	sigset_t ending, before;
@@ -127,7 +127,8 @@ int ready_fork(void)
 		close(ends[1]);
 		return r;
 	}
-	setsid();
+	if (!grouped)
+		setsid();
 	return ends[1];
 }
 

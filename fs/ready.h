@@ -10,7 +10,8 @@ void ready_prepare(bool foreground);
 // Forks. The parent stays in here until the daemon says ready_announce() or ends, and exits: 0, or
 // as the daemon did. INT and TERM at the parent end the daemon, too. Returns in the daemon: a
 // descriptor for ready_announce(), or -errno without a daemon.
-int ready_fork(void);
+// With `grouped` the daemon stays in the session of its starter, and leaves it by itself.
+int ready_fork(bool grouped);
 // Tells the service manager and, with a descriptor (-1: we are in the foreground), leaves the
 // terminal and releases the parent.
 void ready_announce(int fd);

@@ -283,6 +283,9 @@ for place in /var/lib /var/tmp /mnt /tmp; do mount -t tmpfs tmpfs $place; done
 # As a desktop has it.
 mknod -m 666 /tmp/fuse c 10 229
 mount --bind /tmp/fuse /dev/fuse
+mkdir -p /tmp/over/upper /tmp/over/work
+mount -t overlay -o lowerdir=/usr/sbin,upperdir=/tmp/over/upper,workdir=/tmp/over/work overlay \
+    /usr/sbin && ln -s /run/test/files/smokefs /usr/sbin/mount.smokefs || true
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount --bind /dev/null /dev/console
@@ -482,7 +485,39 @@ def inside():
     equal(systemctl('show', '-p', 'Result', '--value', first), 'success', 'result')
     for path in (a, b):
         check(not mounted(path), path + ': still mounted')
+    of_fstab()
     of_a_user()
+
+
+def of_fstab():
+    """A line that is mounted when somebody looks, once and again."""
+    generator = '/lib/systemd/system-generators/systemd-fstab-generator'
+    if not os.path.islink('/usr/sbin/mount.smokefs') or not os.access(generator, os.X_OK):
+        print('fstab: skipped')
+        return
+    with open('/run/test/fstab', 'w') as f:
+        f.write('none /mnt/auto smokefs noauto,nofail,_netdev,x-systemd.automount,address=127.0.0.1,'
+                'no_discovery,name=auto,log_level=trace,log=/run/test/out/log 0 0\n')
+    subprocess.check_call([generator] + ['/run/systemd/system'] * 3,
+                          env=dict(os.environ, SYSTEMD_FSTAB='/run/test/fstab'))
+    systemctl('daemon-reload')
+    systemctl('start', 'mnt-auto.automount')
+    before = ''
+    for _ in range(2):
+        check(mounts_below('/mnt/auto') == ['/mnt/auto'], 'mounted before anybody looks')
+        text = slurp('/mnt/auto/status')
+        check(re.search('(?m)^name auto$', text), text)
+        check(before in ('', text.split('\n', 1)[0]), 'another id')
+        before = text.split('\n', 1)[0]
+        pid = int(re.search('(?m)^pid ([0-9]+)$', text).group(1))
+        equal(mounts_below('/mnt/auto'), ['/mnt/auto'] * 2, 'the automount and the mount')
+        subprocess.check_call(['umount', '/mnt/auto'])
+        until(lambda: not os.path.exists('/proc/%d' % pid), 5, 'the end of the daemon')
+        until(lambda: systemctl('show', '-p', 'ActiveState', '--value', 'mnt-auto.mount') ==
+              'inactive', 5, 'the end of the unit')
+    slurp('/mnt/auto/id')
+    systemctl('stop', 'mnt-auto.automount', 'mnt-auto.mount')
+    equal(mounts_below('/mnt/auto'), [], 'mounts')
 
 
 def of_a_user():
