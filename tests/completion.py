@@ -99,6 +99,8 @@ def bash(names):
 
 def zsh(names):
     run('zsh', '-f', '-n', ZSH)
+    script = 'fpath=("$1" $fpath); autoload -Uz compinit; compinit -u -D; print -r -- $_comps[smokefs]'
+    equal(run('zsh', '-f', '-c', script, 'zsh', HERE), '_smokefs\n', 'zsh: compinit')
 
 
 def fish(names):

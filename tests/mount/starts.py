@@ -8,11 +8,12 @@ machine is made wrong in a namespace of mounts that ends with the program.
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 
-from harness import (SANITIZED, SMOKEFS, Skip, case, check, equal, free_port, main,
-                     mounts_below, slurp)
+from harness import (SANITIZED, SMOKEFS, Skip, alive, case, check, descendants, equal, free_port,
+                     main, mounts_below, slurp, until)
 
 CLEAN, USAGE, SYSTEM, MOUNT = 0, 1, 2, 32
 USER = 'nobody'
@@ -64,7 +65,7 @@ class Wrong:
         for path in (self.lab.key, self.mount):
             os.chown(path, user.pw_uid, user.pw_gid)
         self.state = self.lab.path('u', 's')
-        os.mkdir(os.path.dirname(self.state))
+        os.makedirs(os.path.dirname(self.state), exist_ok=True)
         os.chown(os.path.dirname(self.state), user.pw_uid, user.pw_gid)
         return ['setpriv', '--reuid', str(user.pw_uid), '--regid', str(user.pw_gid), '--clear-groups']
 
@@ -132,6 +133,28 @@ def keys_of_others(lab):
     os.chmod(lab.key, 0)
     wrong.expect(SYSTEM, "%s: Permission denied (mode 0000); run: chmod 600 %s" % (
         lab.key, lab.key), DEVICE, prefix=user)
+
+
+@case
+def mounts_of_others(lab):
+    """What another user has mounted there, alive and dead, is not ours to take away."""
+    wrong = Wrong(lab)
+    for options in ([], ['-o', 'allow_other']):
+        node = lab.node('-'.join(['n'] + options[1:]), options=options)
+        user = wrong.as_user()
+        os.chown(lab.key, 0, 0)  # the mount point is looked at before the key
+        sentence = 'smokefs: %s: already mounted; unmount it with fusermount3 -u %s\n' % (
+            node.mount, node.mount)
+        equal(wrong.run(DEVICE, prefix=user, mount=node.mount), (MOUNT, sentence), str(options))
+        helper, = descendants(node.pid)
+        os.kill(helper.pid, signal.SIGKILL)
+        until(lambda: not alive(helper.pid), 5, 'end of the helper')
+        node.kill()
+        if options:
+            sentence = 'smokefs: %s: a dead mount is in the way: Operation not permitted; try umount ' \
+                '-l %s\n' % (node.mount, node.mount)
+        equal(wrong.run(DEVICE, prefix=user, mount=node.mount), (MOUNT, sentence), 'a dead one')
+        subprocess.check_call(['umount', '-l', node.mount])
 
 
 @case
