@@ -79,12 +79,16 @@ check() { # what, command
     what=$1
     shift
     say "$what"
-    if "$@"; then
-        passed=$((passed + 1))
-    else
+    status=0
+    "$@" || status=$?
+    case $status in
+    0) passed=$((passed + 1)) ;;
+    77) skipped=$((skipped + 1)) ;;
+    *)
         echo "FAILED: $what"
         failed=$((failed + 1))
-    fi
+        ;;
+    esac
 }
 
 # Every target for so many seconds, all at once. What a target found is in
