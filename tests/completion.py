@@ -6,13 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 SMOKEFS = os.path.abspath(os.environ.get('SMOKEFS', 'build/smokefs'))
-HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'contrib', 'completion')
+HERE = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', 'contrib', 'completion'))
 BASH, ZSH, FISH = (os.path.join(HERE, name) for name in ('smokefs.bash', '_smokefs', 'smokefs.fish'))
 MOUNT_WORDS = ['allow_other', 'allow_root', 'default_permissions', 'ro', 'rw', 'nodev', 'nosuid',
                'noexec', 'noatime', '_netdev', 'nofail', 'noauto', 'user', 'x-systemd.automount']
 LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
+EMPTY = tempfile.TemporaryDirectory()  # whose files are no completion of anything
 wrong = []
 
 
@@ -23,7 +25,7 @@ def equal(found, expected, what):
 
 def run(*command):
     p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                       timeout=30, check=False, stdin=subprocess.DEVNULL,
+                       timeout=30, check=False, stdin=subprocess.DEVNULL, cwd=EMPTY.name,
                        env=dict(os.environ, HOME='/nonexistent', LC_ALL='C.UTF-8'))
     if p.returncode or p.stderr:
         wrong.append('%s: exit code %d: %s' % (command[:3], p.returncode, p.stderr.strip()))
