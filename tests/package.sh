@@ -60,11 +60,12 @@ inside() {
         chroot "$root" "$@"
 }
 
-# What is there, but for the records of dpkg itself, and backups that the tools for users make.
+# What is there, where a package or its program could leave something, but for the records of dpkg
+# itself, and backups that the tools for users make.
 snapshot() {
-    find "$root" -xdev \( -path "$root/var/lib/dpkg" -o -path "$root/var/log" \
-        -o -path "$root/var/cache" -o -path "$root/var/lib/apt" -o -path "$root/root" \) -prune \
-        -o ! -name '*-' ! -name .pwd.lock -printf '/%P %y %m %U %l\n' | sort
+    find "$root/etc" "$root/usr" "$root/lib/" "$root/var/lib" "$root/var/spool" "$root/opt" \
+        "$root/srv" -xdev \( -path "$root/var/lib/dpkg" -o -path "$root/var/lib/apt" \) -prune \
+        -o ! -name '*-' ! -name .pwd.lock -printf '%p %y %m %U %l\n' | sort
     cat "$root/etc/passwd" "$root/etc/group"
 }
 
