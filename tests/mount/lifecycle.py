@@ -703,7 +703,7 @@ def raises_timeout():
 @case
 def journal_priorities(lab):
     """To the journal every line has its level, as sd-daemon(3) has it, and no name of ours."""
-    def run(match, *options):
+    def run(match, *options, ready=False):
         read_end, write_end = os.pipe()
         st = os.fstat(write_end)
         place = '%d:%d' % (st.st_dev, st.st_ino + (not match))
@@ -712,22 +712,22 @@ def journal_priorities(lab):
              '--state', lab.path('s'), *options], stdin=subprocess.DEVNULL, stderr=write_end,
             env=dict(lab.environment, JOURNAL_STREAM=place))
         os.close(write_end)
-        mount = options[-1]
         with open(read_end) as f:
-            if mount == lab.path('m'):
-                until(lambda: mounts_below(mount) or p.poll() is not None, 5, 'mount')
-                os.listdir(mount)
+            if ready:
+                while 'READY=1' not in s.recv(1000).decode():
+                    pass
                 p.terminate()
             p.wait(10)
             return f.read().splitlines()
 
     os.mkdir(lab.path('m'))
-    lines = run(True, '--seed', '127.0.0.1:%d' % free_port(), lab.path('m'))
+    with manager(lab) as s:
+        lines = run(True, '--seed', '127.0.0.1:%d' % free_port(), lab.path('m'), ready=True)
+        others = run(False, 'none', lab.path('m'), ready=True)
     check(all(re.match(r'<[2-7]>(?!smokefs: )', line) for line in lines), lines)
     check(any(re.match(r'<6>start id=', line) for line in lines), lines)
     check(any(re.match(r'<6>1 \S+ listen ', line) for line in lines), lines)
-    lines = run(False, 'none', lab.path('m'))
-    check(lines and all(line.startswith('smokefs: ') for line in lines), lines)
+    check(others and all(line.startswith('smokefs: ') for line in others), others)
     # Before there is a log, and of the command line itself.
     equal(run(True, 'none', lab.path('no')), ['<2>%s: No such file or directory; create the directory '
                                               'first' % lab.path('no')], 'a mount point')
