@@ -39,6 +39,21 @@ static void stop(struct daemon *d, enum exit_code code)
 	ev_timer_start(d->loop, &d->limit);
 }
 
+static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)
+{
+	ready_notify("WATCHDOG=1");
+}
+
+// A loop that turns is a node that lives. Twice as often as it has to be, so that one may be late.
+static void start_watchdog(struct daemon *d)
+{
+	double limit = ready_watchdog();
+
+	ev_timer_init(&d->watchdog, on_watchdog, limit / 2, limit / 2);
+	if (limit > 0)
+		ev_timer_start(d->loop, &d->watchdog);
+}
+
 static void run(struct daemon *d)
 {
 	ev_timer_stop(d->loop, &d->limit);
@@ -48,12 +63,13 @@ static void run(struct daemon *d)
 	d->stage = STAGE_RUNNING;
 	d->journal.terminal = false;
 	journal_say(&d->journal, LEVEL_INFO,
-		"start id=%s name=%s address=%s mountpoint=%s version=%s state=%s",
+		"start id=%s name=%s address=%s mountpoint=%s version=%s key=%s state=%s",
 		id_format(&d->identity->id).text, d->options.name,
-		address_format(&d->addresses[0]).text, d->mountpoint, SMOKEFS_VERSION,
+		address_format(&d->addresses[0]).text, d->mountpoint, SMOKEFS_VERSION, d->key_path,
 		d->state.ephemeral ? "-" : d->state_path);
 	ready_announce(d->parent);
 	d->parent = -1;
+	start_watchdog(d);
 }
 
 // All that needs privileges is done. False: it goes on with none of them or not at all.
@@ -108,6 +124,9 @@ static void meet_others(struct daemon *d)
 static void run_or_wait(struct daemon *d)
 {
 	ev_timer_stop(d->loop, &d->limit);
+	// Only the manager's own process group could come this far.
+	if (d->automount && d->parent >= 0)
+		setsid();
 	if (!give_up_privileges(d)) {
 		stop(d, CODE_SYSTEM);
 		return;
@@ -219,6 +238,16 @@ static void explain_refusal(char *out, size_t size, const struct daemon *d, cons
 		snprintf(out, size, "%s: refused: %s", address, reason);
 }
 
+// A name that no server has answered for fails as a host does that is out of reach.
+static bool may_be_unresolved(const struct setback *s)
+{
+	struct address a;
+
+	return address_parse(&a, s->address.text) < 0 &&
+	       (strcmp(s->error.text, "EHOSTUNREACH") == 0 ||
+		       strcmp(s->error.text, "ETIMEDOUT") == 0);
+}
+
 // In words, with what to do about it.
 static void explain_loneliness(char *out, size_t size, struct daemon *d)
 {
@@ -239,8 +268,9 @@ static void explain_loneliness(char *out, size_t size, struct daemon *d)
 	else if (strcmp(s.error.text, "ENOENT") == 0)
 		snprintf(out, size, "%s: no such host; check the name", s.address.text);
 	else
-		snprintf(out, size, "%s: %s; check that a node listens there", s.address.text,
-			strerror(error_of_name(s.error.text)));
+		snprintf(out, size, "%s: %s; check %sthat a node listens there", s.address.text,
+			strerror(error_of_name(s.error.text)),
+			may_be_unresolved(&s) ? "the name server in /etc/resolv.conf, and " : "");
 }
 
 static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
@@ -402,8 +432,15 @@ static void on_term(struct ev_loop *loop, ev_signal *w, int events)
 static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 {
 	struct daemon *d = w->data;
+	// Who is not ready yet must not say so by the way.
+	bool told = d->stage == STAGE_RUNNING;
+
+	if (told)
+		ready_reloading();
 	journal_reopen(&d->journal);
 	keys_reload(d);
+	if (told)
+		ready_notify("READY=1");
 }
 
 void daemon_live(struct daemon *d)

@@ -54,8 +54,9 @@ struct daemon {
 	struct session *session;
 	struct mount_helper helper;
 	struct user user;
-	int device; // of a mount made by another process, until the session has it; or -1
-	int parent; // for ready_announce()
+	bool automount; // whoever looks at the mount point waits for this mount
+	int device;	// of a mount made by another process, until the session has it; or -1
+	int parent;	// for ready_announce()
 	pid_t probe;
 	enum stage stage;
 	enum exit_code code;
@@ -64,6 +65,7 @@ struct daemon {
 	ev_idle again; // active: the next turn does not wait
 	ev_signal term, interrupt, hangup;
 	ev_timer limit; // of the stage
+	ev_timer watchdog;
 	ev_io probed;
 };
 

@@ -8,8 +8,10 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
@@ -18,6 +20,37 @@
 #include "core/limits.h"
 
 #define LINE_MAX_BYTES (2 * PATH_MAX + 512) // for the terminal: two paths and a sentence
+
+static const int priorities[] = {
+	[LEVEL_TRACE] = LOG_DEBUG,
+	[LEVEL_DEBUG] = LOG_DEBUG,
+	[LEVEL_INFO] = LOG_INFO,
+	[LEVEL_WARN] = LOG_WARNING,
+	[LEVEL_ERROR] = LOG_ERR,
+	[LEVEL_FATAL] = LOG_CRIT,
+};
+
+// Does standard error end in the journal of systemd? JOURNAL_STREAM has device and inode of the
+// stream that the service manager gave; a program in between may have redirected it since.
+static bool is_stream(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+// What a line of standard error begins with: to the journal its priority, as sd-daemon(3) has it,
+// which knows by itself who speaks; to everybody else who that is.
+static void begin_line(char out[16], bool stream, int priority)
+{
+	if (stream)
+		snprintf(out, 16, "<%d>", priority);
+	else
+		snprintf(out, 16, "smokefs: ");
+}
 
 static int open_target(struct journal *j)
 {
@@ -49,12 +82,14 @@ static ssize_t send_line(struct journal *j, int priority, const char *line)
 		j->fd, text, (size_t)n, MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof to);
 }
 
-static ssize_t print_line(struct journal *j, const char *line)
+static ssize_t print_line(struct journal *j, int priority, const char *line)
 {
 	struct pollfd p = { .fd = j->fd, .events = POLLOUT };
-	char text[EVENT_LINE + 64];
-	int n = snprintf(
-		text, sizeof text, "%s%s\n", j->target == LOG_TO_STDERR ? "smokefs: " : "", line);
+	char text[EVENT_LINE + 64], beginning[16] = "";
+
+	if (j->target == LOG_TO_STDERR)
+		begin_line(beginning, j->stream, priority);
+	int n = snprintf(text, sizeof text, "%s%s\n", beginning, line);
 
 	// A pipe that polls writable has room for PIPE_BUF bytes, which is more than a line. The
 	// terminal is shared with others, who would not like it to be non-blocking.
@@ -65,7 +100,8 @@ static ssize_t print_line(struct journal *j, const char *line)
 
 static ssize_t write_line(struct journal *j, int priority, const char *line)
 {
-	return j->target == LOG_TO_SYSLOG ? send_line(j, priority, line) : print_line(j, line);
+	return j->target == LOG_TO_SYSLOG ? send_line(j, priority, line)
+					  : print_line(j, priority, line);
 }
 
 // Whoever reads again learns how much was not written meanwhile.
@@ -85,15 +121,6 @@ static bool report_lost(struct journal *j)
 
 static void take_line(struct journal *j, enum log_level level, const char *line)
 {
-	static const int priorities[] = {
-		[LEVEL_TRACE] = LOG_DEBUG,
-		[LEVEL_DEBUG] = LOG_DEBUG,
-		[LEVEL_INFO] = LOG_INFO,
-		[LEVEL_WARN] = LOG_WARNING,
-		[LEVEL_ERROR] = LOG_ERR,
-		[LEVEL_FATAL] = LOG_CRIT,
-	};
-
 	if (level < j->level || j->fd < 0)
 		return;
 	if (!report_lost(j) || write_line(j, priorities[level], line) < 0)
@@ -131,6 +158,7 @@ int journal_open(struct journal *j, enum log_target target, const char *path, en
 	memcpy(j->path, path, n + 1);
 	j->target = target;
 	j->level = level;
+	j->stream = target == LOG_TO_STDERR && is_stream();
 	j->fd = open_target(j);
 	return j->fd < 0 ? -errno : 0;
 }
@@ -171,15 +199,17 @@ void journal_event(void *context, const char *line)
 
 void journal_say(struct journal *j, enum log_level level, const char *format, ...)
 {
-	char line[LINE_MAX_BYTES];
+	char line[LINE_MAX_BYTES], beginning[16];
 	bool terminal = j->terminal && level >= LEVEL_WARN;
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
-	if (terminal)
-		fprintf(stderr, "smokefs: %s\n", line);
+	if (terminal) {
+		begin_line(beginning, is_stream(), priorities[level]);
+		fprintf(stderr, "%s%s\n", beginning, line);
+	}
 	if (!terminal || j->target != LOG_TO_STDERR)
 		take_line(j, level, line);
 }

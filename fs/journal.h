@@ -16,6 +16,7 @@ struct journal {
 	char path[PATH_MAX];  // of LOG_TO_FILE
 	int fd;		      // -1: not open; lines go to the terminal or nowhere
 	bool terminal;	      // whoever started us still watches standard error
+	bool stream;	      // standard error is the journal of systemd
 	uint64_t lost;	      // lines that nobody took
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/listen.h"
@@ -14,6 +15,8 @@
 #include "fs/path.h"
 #include "fs/place.h"
 #include "fs/ready.h"
+
+#define CLOCK_LEAST 1735689600 // 2025: before there was this program
 
 // Each step of the start says what is wrong and gives the exit code.
 
@@ -76,6 +79,23 @@ static enum exit_code start_journal(struct daemon *d)
 		r == -EACCES && d->user.name ? " for user " : "",
 		r == -EACCES && d->user.name ? d->user.name : "");
 	return CODE_SYSTEM;
+}
+
+// A machine without a battery begins at 1970 until it has heard of the time. Nothing but what
+// people read depends on it.
+static void warn_clock(struct daemon *d)
+{
+	char day[16];
+	struct tm tm;
+	time_t now = time(NULL);
+
+	if (now >= CLOCK_LEAST || !gmtime_r(&now, &tm))
+		return;
+	strftime(day, sizeof day, "%Y-%m-%d", &tm);
+	journal_say(&d->journal, LEVEL_WARN,
+		"the clock of this machine is at %s: set it; until then the times in events are "
+		"wrong",
+		day);
 }
 
 // As the user whose it is to be. What is not root's to give, that user may be able to make.
@@ -251,7 +271,7 @@ static enum exit_code start(struct daemon *d)
 
 	// Before this, nothing is worth a second process.
 	if (code == CODE_CLEAN && !d->options.foreground) {
-		d->parent = ready_fork();
+		d->parent = ready_fork(d->automount);
 		if (d->parent < 0) {
 			journal_say(&d->journal, LEVEL_FATAL, "fork: %s", strerror(-d->parent));
 			return CODE_SYSTEM;
@@ -265,6 +285,8 @@ static enum exit_code start(struct daemon *d)
 	// Before any key is read: the copy of this process must have none.
 	if (code == CODE_CLEAN)
 		code = place_watch(d);
+	if (code == CODE_CLEAN)
+		warn_clock(d);
 	if (code == CODE_CLEAN)
 		code = keys_start(d);
 	if (code == CODE_CLEAN)
@@ -334,6 +356,8 @@ int main(int argc, char **argv)
 		return place_hand_over(&d);
 	case OPTIONS_SERVICE_UNMOUNT:
 		return place_clear(&d);
+	case OPTIONS_FAKE:
+		return CODE_CLEAN;
 	case OPTIONS_HELP:
 		fputs(options_usage(), stdout);
 		return fflush(stdout) == 0 ? CODE_CLEAN : CODE_SYSTEM;
@@ -341,6 +365,6 @@ int main(int argc, char **argv)
 		printf("smokefs %s\n", SMOKEFS_VERSION);
 		return fflush(stdout) == 0 ? CODE_CLEAN : CODE_SYSTEM;
 	}
-	fprintf(stderr, "smokefs: %s\n", d.options.error);
+	journal_say(&d.journal, LEVEL_FATAL, "%s", d.options.error);
 	return CODE_USAGE;
 }

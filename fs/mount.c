@@ -213,6 +213,9 @@ enum mount_state mount_look(const char *path)
 	close(pidfd);
 	if (r == ENOTCONN || r == ECONNABORTED)
 		return MOUNT_DEAD;
+	// The mount of another user, into which the kernel does not let us look.
+	if (r == EACCES)
+		return MOUNT_LIVE;
 	return r == 0 ? MOUNT_LIVE : MOUNT_UNKNOWN;
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/fstab.h"
 #include "fs/setting.h"
 #include "fs/tuning.h"
 
@@ -24,15 +25,6 @@ int options_complain(struct options *o, const char *format, ...)
 	va_end(arguments);
 	return -EINVAL;
 }
-
-// What mount(8), fstab(5) and users pass with -o that is no setting of ours: these go to the mount,
-static const char *const mount_names[] = { "allow_other", "allow_root", "default_permissions", "ro",
-	"rw", "nodev", "dev", "nosuid", "suid", "noexec", "exec", "noatime", "sync", "async",
-	"dirsync" };
-// and these are meant for mount(8) alone.
-static const char *const dropped_names[] = { "_netdev", "nofail", "auto", "noauto", "user",
-	"nouser", "users", "owner", "group", "defaults", "atime", "relatime", "norelatime",
-	"strictatime", "diratime", "nodiratime", "lazytime" };
 
 // Unknown names.
 
@@ -90,10 +82,8 @@ static int complain_unknown(struct options *o, const char *word, bool in_o)
 		if (in_o && settings[i].alias)
 			suggest(word, settings[i].alias, &best, &found);
 	}
-	for (size_t i = 0; in_o && i < ARRAY_SIZE(mount_names); i++)
-		suggest(word, mount_names[i], &best, &found);
-	for (size_t i = 0; in_o && i < ARRAY_SIZE(dropped_names); i++)
-		suggest(word, dropped_names[i], &best, &found);
+	for (size_t i = 0; in_o && fstab_name(i); i++)
+		suggest(word, fstab_name(i), &best, &found);
 	if (!found)
 		return options_complain(
 			o, "%s%.64s: unknown option; " ADVICE, in_o ? "-o " : "--", word);
@@ -104,60 +94,22 @@ static int complain_unknown(struct options *o, const char *word, bool in_o)
 
 // -o.
 
-static bool has_mount_option(const struct options *o, const char *name)
-{
-	size_t n = strlen(name);
-	for (const char *p = o->mount_options; (p = strstr(p, name)); p += n)
-		if ((p == o->mount_options || p[-1] == ',') && (p[n] == ',' || p[n] == '\0'))
-			return true;
-	return false;
-}
-
-// Every name of the table fits into mount_options together, and each is there once.
-static void add_mount_option(struct options *o, const char *name)
-{
-	size_t n = strlen(o->mount_options);
-	if (!has_mount_option(o, name))
-		snprintf(o->mount_options + n, sizeof o->mount_options - n, "%s%s", n ? "," : "",
-			name);
-}
-
-static bool is_listed(const char *const *names, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
-}
-
-static bool take_mount_option(struct options *o, const char *name)
-{
-	if (strncmp(name, "x-", 2) == 0 || strncmp(name, "comment=", 8) == 0)
-		return true;
-	if (is_listed(dropped_names, ARRAY_SIZE(dropped_names), name))
-		return true;
-	if (!is_listed(mount_names, ARRAY_SIZE(mount_names), name))
-		return false;
-	add_mount_option(o, name);
-	// Others are let in by the kernel's own checks, not by ours.
-	if (strncmp(name, "allow_", 6) == 0)
-		add_mount_option(o, "default_permissions");
-	return true;
-}
-
 static int take_word(struct options *o, char *word)
 {
 	char shown[WORD_MAX + 4];
 	char *equals = strchr(word, '=');
 	const struct setting *s;
 
-	if (take_mount_option(o, word))
+	if (fstab_take_option(o, word))
 		return 0;
+	if (strcmp(word, "remount") == 0)
+		return options_complain(
+			o, "-o remount: a mount cannot be changed; unmount it and mount it again");
 	if (equals)
 		*equals = '\0';
 	s = setting_find(word);
 	if (!s)
-		return complain_unknown(o, word, true);
+		return o->sloppy ? 0 : complain_unknown(o, word, true);
 	snprintf(shown, sizeof shown, "-o %.*s", WORD_MAX, word);
 	if (equals && s->value == VALUE_NONE)
 		return options_complain(o, "%s: takes no value", shown);
@@ -294,6 +246,7 @@ static int take_positionals(struct options *o, int count, char **words)
 			words[2]);
 	if (count == 2 && setting_set_seeds(o, "SEED", words[0]) < 0)
 		return -EINVAL;
+	o->source = count == 2 ? words[0] : NULL;
 	o->mountpoint = words[count - 1];
 	if (*o->mountpoint == '\0')
 		return options_complain(o, "the mount point is empty; name a directory");
@@ -311,7 +264,8 @@ int options_parse(struct options *o, int argc, char **argv)
 	o->log_level = LEVEL_INFO;
 	o->gid = (gid_t)-1;
 	o->mask = 077;
-	if (take_options(o, argc, argv) < 0)
+	bool helper = fstab_is_helper(argv[0]);
+	if ((helper ? fstab_take_call(o, argc, argv, take_words) : take_options(o, argc, argv)) < 0)
 		return -EINVAL;
 	if (o->outcome == OPTIONS_HELP || o->outcome == OPTIONS_VERSION)
 		return o->outcome;
@@ -325,9 +279,9 @@ int options_parse(struct options *o, int argc, char **argv)
 	if (!o->name[0])
 		setting_default_name(o);
 	// Nobody but root could use the mount that root makes for a daemon of another user.
-	if (o->user && !has_mount_option(o, "allow_other")) {
-		add_mount_option(o, "allow_other");
-		add_mount_option(o, "default_permissions");
+	if (o->user && !fstab_has_option(o, "allow_other")) {
+		fstab_add_option(o, "allow_other");
+		fstab_add_option(o, "default_permissions");
 	}
 	return o->outcome;
 }

@@ -17,6 +17,7 @@ enum options_outcome {
 	OPTIONS_VERSION,
 	OPTIONS_SERVICE_MOUNT,
 	OPTIONS_SERVICE_UNMOUNT,
+	OPTIONS_FAKE, // all but the mount, for mount -f
 };
 
 #define SEEDS_MAX	 64
@@ -30,6 +31,7 @@ struct seed {
 
 struct options {
 	const char *mountpoint; // of argv, as given
+	const char *source;	// the same, of the seeds before it; NULL: there were none
 	struct address address; // family 0, port 0: none was asked for
 	struct seed seeds[SEEDS_MAX];
 	size_t seed_count;
@@ -56,6 +58,7 @@ struct options {
 	gid_t gid;	  // of the files; -1: that of the user
 	mode_t mask;	  // what group and others may not do with them
 	enum seccomp_mode seccomp;
+	bool sloppy;		   // pass over what is unknown in -o
 	char mount_options[256];   // for the mount, separated by commas; may be empty
 	char error[OPTIONS_ERROR]; // one sentence, after options_parse() failed
 	char *words[16];	   // values out of -o, owned

@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXIT_INTERNAL 4
@@ -26,6 +28,8 @@ void ready_prepare(bool foreground)
 	struct rlimit files;
 	int fd;
 
+	// Whatever mount(8) has called the program: pkill -x finds it by its own name.
+	prctl(PR_SET_NAME, "smokefs");
 	signal(SIGPIPE, SIG_IGN);
 	// A standard descriptor that is closed would be taken by something else.
 	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2)
@@ -94,7 +98,7 @@ __attribute__((noreturn)) static void parent_main(
 	}
 }
 
-int ready_fork(void)
+int ready_fork(bool grouped)
 {
 	int ends[2], signals, r;
 	sigset_t ending, before;
@@ -123,7 +127,8 @@ int ready_fork(void)
 		close(ends[1]);
 		return r;
 	}
-	setsid();
+	if (!grouped)
+		setsid();
 	return ends[1];
 }
 
@@ -196,6 +201,31 @@ static int notify(const char *message, int passed, int flags)
 void ready_notify(const char *message)
 {
 	notify(message, -1, MSG_DONTWAIT);
+}
+
+// sd_notify(3): the time tells the manager which of its requests this answers.
+void ready_reloading(void)
+{
+	char message[64];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+	ready_notify(message);
+}
+
+// sd_watchdog_enabled(3): the number of a process that is not this one means that one alone.
+double ready_watchdog(void)
+{
+	const char *pid = getenv("WATCHDOG_PID"), *limit = getenv("WATCHDOG_USEC");
+	char *end;
+
+	if (!limit || *limit < '0' || *limit > '9' || (pid && strtol(pid, NULL, 10) != getpid()))
+		return 0;
+	errno = 0;
+	unsigned long long n = strtoull(limit, &end, 10);
+	return errno || *end ? 0 : (double)n / 1e6;
 }
 
 int ready_store(int fd, const char *name)

@@ -10,12 +10,18 @@ void ready_prepare(bool foreground);
 // Forks. The parent stays in here until the daemon says ready_announce() or ends, and exits: 0, or
 // as the daemon did. INT and TERM at the parent end the daemon, too. Returns in the daemon: a
 // descriptor for ready_announce(), or -errno without a daemon.
-int ready_fork(void);
+// With `grouped` the daemon stays in the session of its starter, and leaves it by itself.
+int ready_fork(bool grouped);
 // Tells the service manager and, with a descriptor (-1: we are in the foreground), leaves the
 // terminal and releases the parent.
 void ready_announce(int fd);
 // One message to the service manager, if there is one: "READY=1", "STOPPING=1".
 void ready_notify(const char *message);
+// That a change begins (SIGHUP) which the next READY=1 ends.
+void ready_reloading(void);
+// How often the service manager wants to hear WATCHDOG=1 from this process at the least, in
+// seconds; 0: it does not want to.
+double ready_watchdog(void);
 
 // Descriptors by way of the service manager (FileDescriptorStoreMax= of its unit), from a process
 // with privileges to one without.

@@ -19,6 +19,8 @@
 
 // Requests in one go, before the network has its turn.
 #define REQUESTS_PER_TURN 64
+// Of the name of a mount, with its escapes.
+#define SOURCE_MAX 256
 // Attempts at a reply for which the kernel has no memory right now.
 #define REPLY_ATTEMPTS 16
 
@@ -117,11 +119,29 @@ static bool has_option(const char *options, const char *name)
 	return false;
 }
 
-// Modes matter once others may come in; whoever mounts without that is the only one there.
-static int make_options(char **text, const char *given)
+// A value of an option, in which a comma would begin another one. One that does not fit is left
+// out.
+static void escape_value(char out[SOURCE_MAX], const char *value)
+{
+	size_t n = 0;
+
+	for (; *value && n + 3 < SOURCE_MAX; value++) {
+		if (*value == ',' || *value == '\\')
+			out[n++] = '\\';
+		out[n++] = *value;
+	}
+	out[*value ? 0 : n] = '\0';
+}
+
+// The source is what mount(8) compares to see whether a line of fstab(5) is mounted. Modes matter
+// once others may come in; whoever mounts without that is the only one there.
+static int make_options(char **text, const char *given, const char *source)
 {
 	bool others = given && has_option(given, "allow_other");
-	int n = asprintf(text, "-ofsname=smokefs,subtype=smokefs%s%s%s",
+	char name[SOURCE_MAX];
+
+	escape_value(name, source ? source : "");
+	int n = asprintf(text, "-ofsname=%s,subtype=smokefs%s%s%s", *name ? name : "smokefs",
 		others ? ",default_permissions" : "", given && *given ? "," : "",
 		given ? given : "");
 
@@ -145,15 +165,15 @@ static void leave_mount(struct fuse_session *fuse)
 }
 
 static int make_fuse(
-	struct fuse_session **fuse, const char *mount_options, bool debug, struct ops *ops)
+	struct fuse_session **fuse, const struct session_config *config, struct ops *ops)
 {
 	char *options;
-	int r = make_options(&options, mount_options);
+	int r = make_options(&options, config->mount_options, config->source);
 
 	if (r < 0)
 		return r;
 	char *words[] = { "smokefs", options, "-d", NULL };
-	struct fuse_args args = FUSE_ARGS_INIT(debug ? 3 : 2, words);
+	struct fuse_args args = FUSE_ARGS_INIT(config->debug ? 3 : 2, words);
 	*fuse = fuse_session_new(&args, &ops_table, sizeof ops_table, ops);
 	fuse_opt_free_args(&args);
 	free(options);
@@ -186,7 +206,7 @@ int session_new(struct session **session, const struct session_config *config, s
 	if (!s)
 		return -ENOMEM;
 	s->config = *config;
-	s->config.mountpoint = s->config.mount_options = NULL;
+	s->config.mountpoint = s->config.mount_options = s->config.source = NULL;
 	s->node = node;
 	s->loop = loop;
 	ops_init(&s->ops, node, &config->owner);
@@ -196,7 +216,7 @@ int session_new(struct session **session, const struct session_config *config, s
 	s->ops.handles.keeper = (struct ctl_keeper){ config->context, config->keep_access };
 	s->ops.handles.config = config->settings;
 
-	int r = make_fuse(&s->fuse, config->mount_options, config->debug, &s->ops);
+	int r = make_fuse(&s->fuse, config, &s->ops);
 	if (r == 0)
 		r = mount_fuse(s, config->mountpoint, config->device);
 	if (r < 0) {
@@ -241,8 +261,9 @@ void session_free(struct session *s)
 
 int session_mount(const char *mountpoint, const char *mount_options)
 {
+	const struct session_config config = { .mount_options = mount_options };
 	struct fuse_session *fuse;
-	int fd, r = make_fuse(&fuse, mount_options, false, NULL);
+	int fd, r = make_fuse(&fuse, &config, NULL);
 
 	if (r < 0)
 		return r;

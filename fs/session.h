@@ -14,6 +14,7 @@ struct session;
 struct session_config {
 	const char *mountpoint;	   // absolute
 	const char *mount_options; // for mount(8): "rw,nodev,allow_other", or NULL
+	const char *source;	   // what findmnt(8) calls it; NULL: smokefs
 	int device; // /dev/fuse of a mount that is there already; -1: it is to be made
 	struct tree_owner owner;
 	bool debug;    // libfuse's own trace on stderr

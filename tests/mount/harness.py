@@ -41,6 +41,8 @@ ID_LENGTH = 26
 SKIPPED = 77
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
 
 # Words that a node has no reason to say when nothing is wrong.
 SUSPICIOUS = re.compile(
@@ -797,6 +799,17 @@ def missing():
         return '/dev/fuse: ' + e.strerror
     if os.geteuid() != 0 and not shutil.which('fusermount3'):
         return 'fusermount3 is missing'
+    return None
+
+
+def own_namespace():
+    """This process in a namespace of mounts that ends with it. Why there is none; None: there is."""
+    if os.geteuid() != 0:
+        return 'not root'
+    if libc.unshare(CLONE_NEWNS) < 0:
+        return 'unshare: ' + os.strerror(ctypes.get_errno())
+    if libc.mount(None, b'/', None, MS_REC | MS_PRIVATE, None) < 0:
+        return 'mount: ' + os.strerror(ctypes.get_errno())
     return None
 
 

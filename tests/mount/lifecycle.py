@@ -623,18 +623,120 @@ def debug_trace(lab):
     equal(p.wait(5), 0, 'exit code')
 
 
-@case
-def tells_the_service_manager(lab):
+@contextlib.contextmanager
+def manager(lab):
+    """The socket of a service manager, and those of our nodes tell it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(lab.path('notify'))
-        s.settimeout(5)
+        s.settimeout(5 * SLOWNESS)
         lab.environment = dict(lab.environment, NOTIFY_SOCKET=lab.path('notify'))
+        yield s
+
+
+@case
+def tells_the_service_manager(lab):
+    with manager(lab) as s:
         a = lab.node()
         message = s.recv(1000).decode()
         check('READY=1' in message and 'MAINPID=%d' % a.pid in message, message)
+        before = time.monotonic()
+        a.send(signal.SIGHUP)
+        message = s.recv(1000).decode()
+        found = re.fullmatch(r'RELOADING=1\nMONOTONIC_USEC=(\d+)', message)
+        check(found and before <= int(found.group(1)) / 1e6 <= time.monotonic(), message)
+        equal(s.recv(1000), b'READY=1', 'at the end of a reload')
         a.send(signal.SIGTERM)
         equal(s.recv(1000), b'STOPPING=1', 'at the end')
         equal(a.collect(), 0, 'exit code')
+
+
+@case
+def watched_by_the_service_manager(lab):
+    with manager(lab) as s:
+        script = 'WATCHDOG_USEC=400000 WATCHDOG_PID=%s exec "$@"'
+
+        def start(pid):
+            node = lab.node(start=False)
+            p = subprocess.Popen(['sh', '-c', script % pid, 'sh', *node.command(), '-f'],
+                                 stdin=subprocess.DEVNULL, env=lab.environment)
+            while 'READY=1' not in s.recv(1000).decode():
+                pass
+            return p
+
+        p = start('$$')
+        began = time.monotonic()
+        for _ in range(5):
+            equal(s.recv(1000), b'WATCHDOG=1', 'a sign of life')
+        took = time.monotonic() - began
+        check(0.7 < took < 1.8 * SLOWNESS, '5 signs of life in %.2f s' % took)
+        # One that hangs gives none.
+        p.send_signal(signal.SIGSTOP)
+        s.settimeout(0.6)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                equal(s.recv(1000), b'WATCHDOG=1', 'a sign of life')
+        p.send_signal(signal.SIGCONT)
+        s.settimeout(5 * SLOWNESS)
+        equal(s.recv(1000), b'WATCHDOG=1', 'a sign of life after SIGCONT')
+        p.terminate()
+        while s.recv(1000) != b'STOPPING=1':
+            pass
+        equal(p.wait(10), 0, 'exit code')
+        # The wish is for another process.
+        p = start('1')
+        s.settimeout(0.6)
+        with raises_timeout():
+            s.recv(1000)
+        p.terminate()
+        equal(p.wait(10), 0, 'exit code')
+
+
+@contextlib.contextmanager
+def raises_timeout():
+    try:
+        yield
+    except TimeoutError:
+        return
+    check(False, 'a message that nobody asked for')
+
+
+@case
+def journal_priorities(lab):
+    """To the journal every line has its level, as sd-daemon(3) has it, and no name of ours."""
+    def run(match, *options, ready=False):
+        read_end, write_end = os.pipe()
+        st = os.fstat(write_end)
+        place = '%d:%d' % (st.st_dev, st.st_ino + (not match))
+        p = subprocess.Popen(
+            [SMOKEFS, '-f', '--key', lab.key, '-a', '127.0.0.1', '-p', str(free_port()),
+             '--state', lab.path('s'), *options], stdin=subprocess.DEVNULL, stderr=write_end,
+            env=dict(lab.environment, JOURNAL_STREAM=place))
+        os.close(write_end)
+        with open(read_end) as f:
+            if ready:
+                while 'READY=1' not in s.recv(1000).decode():
+                    pass
+                p.terminate()
+            p.wait(10)
+            return f.read().splitlines()
+
+    os.mkdir(lab.path('m'))
+    with manager(lab) as s:
+        lines = run(True, '--seed', '127.0.0.1:%d' % free_port(), lab.path('m'), ready=True)
+        others = run(False, 'none', lab.path('m'), ready=True)
+    check(all(re.match(r'<[2-7]>(?!smokefs: )', line) for line in lines), lines)
+    check(any(re.match(r'<6>start id=', line) for line in lines), lines)
+    check(any(re.match(r'<6>1 \S+ listen ', line) for line in lines), lines)
+    check(others and all(line.startswith('smokefs: ') for line in others), others)
+    # Before there is a log, and of the command line itself.
+    equal(run(True, 'none', lab.path('no')), ['<2>%s: No such file or directory; create the directory '
+                                              'first' % lab.path('no')], 'a mount point')
+    equal(run(True, '--min-peers', 'x', 'none', lab.path('no')),
+          ["<2>--min-peers: 'x' is not a number from 0 to 1000"], 'an option')
+    lab.make_key('shared.key')
+    os.chmod(lab.path('shared.key'), 0o644)
+    lines = run(True, '--key', lab.path('shared.key'), 'none', lab.path('m'))
+    check(len(lines) == 1 and lines[0].startswith('<2>' + lab.path('shared.key')), lines)
 
 
 @case

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The unit in contrib/: its sandbox, and the mount that is handed into it.
+"""The units in contrib/: the sandbox, the mount that is handed into it, and the one for users.
 
-The last case boots a service manager of its own, in namespaces of its own, and runs the unit as it
-is. In there this script runs again, with --inside.
+The last case boots a service manager of its own, in namespaces of its own, and runs the units as
+they are. In there this script runs again, with --inside.
 """
 
 import array
@@ -22,7 +22,8 @@ from harness import (SANITIZED, SLOWNESS, SMOKEFS, Failure, Skip, case, check, e
                      free_port, main, mounts_below, new_key, opened, put, raises, slurp, until)
 
 CONTRIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'contrib')
-UNIT = os.path.join(CONTRIB, 'smokefs@.service')
+UNIT = os.path.join(CONTRIB, 'smokefs@.service.in')
+USER_UNIT = os.path.join(CONTRIB, 'user', 'smokefs@.service.in')
 EXPOSURE_MAX = 2.0
 SYSTEMD = '/lib/systemd/systemd'
 CONFINED = {'NoNewPrivs': '1', 'Seccomp': '2', 'CapEff': '0' * 16, 'CapPrm': '0' * 16,
@@ -51,7 +52,8 @@ def exposure(lab):
     if not shutil.which('systemd-analyze'):
         raise Skip('systemd-analyze is missing')
     unit = lab.path('smokefs@mnt.service')
-    shutil.copy(UNIT, unit)
+    with open(unit, 'w') as f:
+        f.write(slurp(UNIT).replace('@bindir@', '/usr/bin'))
     run = subprocess.run(['systemd-analyze', 'security', '--offline=yes', '--no-pager', unit],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60,
                          env=dict(os.environ, LC_ALL='C.UTF-8'), check=False)
@@ -61,6 +63,25 @@ def exposure(lab):
     check(found, 'no verdict: %s%s' % (run.stdout[-300:], run.stderr[-300:]))
     check(float(found.group(1)) <= EXPOSURE_MAX, 'exposure %s, allowed are %s' % (
         found.group(1), EXPOSURE_MAX))
+
+
+@case
+def verified(lab):
+    """systemd-analyze finds nothing to say about either unit, with the program in its place."""
+    if not shutil.which('systemd-analyze'):
+        raise Skip('systemd-analyze is missing')
+    for unit, scope in ((UNIT, '--system'), (USER_UNIT, '--user')):
+        os.mkdir(lab.path(scope))
+        path = lab.path(scope, 'smokefs@srv-net.service')
+        with open(path, 'w') as f:
+            f.write(slurp(unit).replace('@bindir@', os.path.dirname(SMOKEFS)))
+        run = subprocess.run(
+            ['systemd-analyze', scope, '--man=no', '--recursive-errors=no', 'verify', path],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+            env=dict(os.environ, LC_ALL='C.UTF-8', XDG_RUNTIME_DIR=lab.directory))
+        if 'nrecognized option' in run.stdout:
+            raise Skip('this systemd-analyze knows nothing of --recursive-errors')
+        equal((run.returncode, run.stdout), (0, ''), scope)
 
 
 # The way of the mount without a service manager.
@@ -259,6 +280,12 @@ mkdir -p /run/systemd/system /run/test/out
 mount --bind "$1" /run/test/out
 cp -r "$1/files" /run/test
 for place in /var/lib /var/tmp /mnt /tmp; do mount -t tmpfs tmpfs $place; done
+# As a desktop has it.
+mknod -m 666 /tmp/fuse c 10 229
+mount --bind /tmp/fuse /dev/fuse
+mkdir -p /tmp/over/upper /tmp/over/work
+mount -t overlay -o lowerdir=/usr/sbin,upperdir=/tmp/over/upper,workdir=/tmp/over/work overlay \
+    /usr/sbin && ln -s /run/test/files/smokefs /usr/sbin/mount.smokefs || true
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount --bind /dev/null /dev/console
@@ -283,6 +310,23 @@ StandardOutput=append:/run/test/out/report
 StandardError=inherit
 '''
 
+USER_MANAGER = '''[Service]
+Type=notify
+User=nobody
+Delegate=yes
+ExecStartPre=+chmod 666 /run/test/out/log
+Environment=HOME=/mnt/user XDG_RUNTIME_DIR=/run/user/test SYSTEMD_UNIT_PATH=/run/test/files/user:
+ExecStart=/lib/systemd/systemd --user --log-target=null
+StandardError=append:/run/test/out/log
+'''
+# Times that a test can wait for.
+QUICK = '''[Service]
+StandardError=append:/run/test/out/log
+WatchdogSec=3
+TimeoutAbortSec=1
+RestartSec=100ms
+'''
+
 
 @case
 def booted(lab):
@@ -297,17 +341,22 @@ def booted(lab):
     for name in ('service.py', 'harness.py'):
         shutil.copy(os.path.join(here, name), lab.path('files', name))
     shutil.copy(SMOKEFS, lab.path('files', 'smokefs'))
-    shutil.copy(os.path.join(CONTRIB, 'smokefs.sysusers.conf'), lab.path('files', 'sysusers.conf'))
+    shutil.copy(os.path.join(CONTRIB, 'sysusers.conf'), lab.path('files', 'sysusers.conf'))
     with open(os.path.join(units, 'smokefs@.service'), 'w') as f:
-        f.write(slurp(UNIT).replace('/usr/bin/smokefs', '/run/test/files/smokefs'))
+        f.write(slurp(UNIT).replace('@bindir@', '/run/test/files'))
     for name in ('sysinit', 'basic', 'shutdown', 'network-online', 'multi-user'):
         with open(os.path.join(units, name + '.target'), 'w') as f:
             f.write('[Unit]\nDefaultDependencies=no\n')
     with open(os.path.join(units, 'test.service'), 'w') as f:
         f.write(DRIVER % sys.executable)
-    os.mkdir(os.path.join(units, 'smokefs@.service.d'))
-    with open(os.path.join(units, 'smokefs@.service.d', 'log.conf'), 'w') as f:
-        f.write('[Service]\nStandardError=append:/run/test/out/log\n')
+    for place in (units, lab.path('files', 'user')):
+        os.makedirs(os.path.join(place, 'smokefs@.service.d'))
+        with open(os.path.join(place, 'smokefs@.service.d', 'quick.conf'), 'w') as f:
+            f.write(QUICK)
+    with open(lab.path('files', 'user', 'smokefs@.service'), 'w') as f:
+        f.write(slurp(USER_UNIT).replace('@bindir@', '/run/test/files'))
+    with open(os.path.join(units, 'user-manager.service'), 'w') as f:
+        f.write(USER_MANAGER)
     p = lab.popen(['unshare', '--mount', 'sh', '-c', OUTSIDE, 'sh', lab.directory, BOOT],
                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -412,13 +461,20 @@ def inside():
     as_user(use, member)
     as_user(intrude, [])
     systemctl('reload', first)
+    equal(systemctl('show', '-p', 'ActiveState', '--value', first), 'active', 'after a reload')
+    check('\nauthorized=' in slurp(os.path.join(a, 'events')).replace(' config ', '\n'),
+          'the lists were not read again')
     identity = slurp(os.path.join(a, 'id'))
-    # A service that is killed comes back, with its id.
-    killed = main_pid(first)
-    os.kill(killed, signal.SIGKILL)
-    until(lambda: main_pid(first) not in (0, killed) and
-          systemctl('show', '-p', 'ActiveState', '--value', first) == 'active', 20, 'restart')
-    equal(slurp(os.path.join(a, 'id')), identity, 'id after a restart')
+    # A service that is killed, or hangs, or is restarted, comes back with its id, and leaves no mount.
+    for end in (lambda: os.kill(main_pid(first), signal.SIGKILL),
+                lambda: os.kill(main_pid(first), signal.SIGSTOP),
+                lambda: systemctl('restart', first)):
+        before = main_pid(first)
+        end()
+        until(lambda: main_pid(first) not in (0, before) and
+              systemctl('show', '-p', 'ActiveState', '--value', first) == 'active', 20, 'restart')
+        equal(mounts_below(a), [a], 'mounts after a restart')
+        equal(slurp(os.path.join(a, 'id')), identity, 'id after a restart')
     until(lambda: os.listdir(os.path.join(a, 'peers')), 20, 'a peer again')
     as_user(use, member)
     # Who unmounts ends it, and that is no failure.
@@ -429,6 +485,74 @@ def inside():
     equal(systemctl('show', '-p', 'Result', '--value', first), 'success', 'result')
     for path in (a, b):
         check(not mounted(path), path + ': still mounted')
+    of_fstab()
+    of_a_user()
+
+
+def of_fstab():
+    """A line that is mounted when somebody looks, once and again."""
+    generator = '/lib/systemd/system-generators/systemd-fstab-generator'
+    if not os.path.islink('/usr/sbin/mount.smokefs') or not os.access(generator, os.X_OK):
+        print('fstab: skipped')
+        return
+    with open('/run/test/fstab', 'w') as f:
+        f.write('none /mnt/auto smokefs noauto,nofail,_netdev,x-systemd.automount,address=127.0.0.1,'
+                'no_discovery,name=auto,log_level=trace,log=/run/test/out/log 0 0\n')
+    subprocess.check_call([generator] + ['/run/systemd/system'] * 3,
+                          env=dict(os.environ, SYSTEMD_FSTAB='/run/test/fstab'))
+    systemctl('daemon-reload')
+    systemctl('start', 'mnt-auto.automount')
+    before = ''
+    for _ in range(2):
+        check(mounts_below('/mnt/auto') == ['/mnt/auto'], 'mounted before anybody looks')
+        text = slurp('/mnt/auto/status')
+        check(re.search('(?m)^name auto$', text), text)
+        check(before in ('', text.split('\n', 1)[0]), 'another id')
+        before = text.split('\n', 1)[0]
+        pid = int(re.search('(?m)^pid ([0-9]+)$', text).group(1))
+        equal(mounts_below('/mnt/auto'), ['/mnt/auto'] * 2, 'the automount and the mount')
+        subprocess.check_call(['umount', '/mnt/auto'])
+        until(lambda: not os.path.exists('/proc/%d' % pid), 5, 'the end of the daemon')
+        until(lambda: systemctl('show', '-p', 'ActiveState', '--value', 'mnt-auto.mount') ==
+              'inactive', 5, 'the end of the unit')
+    slurp('/mnt/auto/id')
+    systemctl('stop', 'mnt-auto.automount', 'mnt-auto.mount')
+    equal(mounts_below('/mnt/auto'), [], 'mounts')
+
+
+def of_a_user():
+    """A node of an ordinary user's, under a manager of that user's."""
+    home, mount = '/mnt/user', '/mnt/user/my net'
+    settings = home + '/.config/smokefs'
+    for path in (mount, '/run/user/test', settings + mount.rpartition('/')[0]):
+        os.makedirs(path)
+    with open(settings + mount + '.conf', 'w') as f:
+        f.write('SEED=none\nOPTIONS=--no-discovery --address 127.0.0.1 --name mine\n')
+    subprocess.check_call(['chown', '-R', 'nobody:', home, '/run/user/test'])
+    os.chmod(settings, 0o700)
+    systemctl('start', 'user-manager.service')
+    unit = 'smokefs@%s.service' % escape(mount)
+
+    def use():
+        os.environ.update(HOME=home, XDG_RUNTIME_DIR='/run/user/test')
+        systemctl('--user', 'start', unit)
+        check(re.search('(?m)^name mine$', slurp(mount + '/status')), 'status')
+        identity = slurp(mount + '/id')
+        systemctl('--user', 'reload', unit)
+        check(' config keys=1 ' in slurp(mount + '/events'), 'the key was not read again')
+        systemctl('--user', 'restart', unit)
+        equal(slurp(mount + '/id'), identity, 'id after a restart')
+        os.kill(int(systemctl('--user', 'show', '-p', 'MainPID', '--value', unit)), signal.SIGKILL)
+        until(lambda: systemctl('--user', 'show', '-p', 'NRestarts', '--value', unit) == '1' and
+              systemctl('--user', 'show', '-p', 'ActiveState', '--value', unit) == 'active', 20,
+              'restart')
+        equal(mounts_below(mount), [mount], 'mounts after a restart')
+        equal(slurp(mount + '/id'), identity, 'id after it was killed')
+        systemctl('--user', 'stop', unit)
+        check(not mounted(mount), 'still mounted')
+    as_user(use, [])
+    check(os.path.isfile(settings + '/network.key'), 'there is no key')
+    systemctl('stop', 'user-manager.service')
 
 
 if __name__ == '__main__':

@@ -10,19 +10,24 @@
 
 static struct options o;
 
-// Parses one line of words; the result of options_parse().
-static int parse(const char *line)
+// Parses one line of words, of the program by that name; the result of options_parse().
+static int parse_as(const char *program, const char *line)
 {
 	static char copy[4096];
 	static char *argv[256];
 	int argc = 0;
 
-	snprintf(copy, sizeof copy, "smokefs %s", line);
+	snprintf(copy, sizeof copy, "%s %s", program, line);
 	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
 		argv[argc++] = word;
 	argv[argc] = NULL;
 	options_fini(&o);
 	return options_parse(&o, argc, argv);
+}
+
+static int parse(const char *line)
+{
+	return parse_as("smokefs", line);
 }
 
 #define ACCEPT(line) cr_assert_eq(parse(line), OPTIONS_RUN, "%s: %s", line, o.error)
@@ -363,4 +368,34 @@ Test(options, the_process)
 	cr_assert_eq(parse("--service-mount --help"), OPTIONS_HELP);
 	REFUSE("--service-mount", "no mount point");
 	REFUSE("-o service_mount mnt", "unknown option");
+}
+
+// By the letters of mount(8), which are not ours.
+Test(options, as_a_mount_helper)
+{
+	const char *helper = "/sbin/mount.smokefs";
+
+	cr_assert_eq(
+		parse_as(helper, "a:1,b:2 mnt -n -v -t fuse.smokefs -o rw,name=n,nofail,X-a.b"),
+		OPTIONS_RUN, "%s", o.error);
+	cr_assert_str_eq(o.mountpoint, "mnt");
+	cr_assert_str_eq(o.source, "a:1,b:2");
+	cr_assert_str_eq(o.mount_options, "rw");
+	cr_assert_str_eq(o.name, "n");
+	cr_assert_eq(o.seed_count, 2);
+	cr_assert_not(o.foreground);
+	cr_assert_eq(parse_as(helper, "none mnt -f"), OPTIONS_FAKE);
+	cr_assert_eq(parse_as(helper, "none mnt -s -o zzzzzzzz"), OPTIONS_RUN, "%s", o.error);
+	cr_assert_eq(parse_as(helper, "none mnt -o zzzzzzzz"), -22);
+	cr_assert(strstr(o.error, "-o zzzzzzzz: unknown option"), "%s", o.error);
+	cr_assert_eq(parse_as(helper, "none mnt -N ns"), -22);
+	cr_assert(strstr(o.error, "-N: unknown option"), "%s", o.error);
+	cr_assert_eq(parse_as(helper, "none mnt -o"), -22);
+	cr_assert(strstr(o.error, "-o: needs a value"), "%s", o.error);
+	cr_assert_eq(parse_as(helper, "none mnt -o ro,remount"), -22);
+	cr_assert(strstr(o.error, "cannot be changed"), "%s", o.error);
+	cr_assert_eq(parse_as("mount.smokefs", "none mnt -f"), OPTIONS_FAKE);
+	// And by no other name.
+	cr_assert_eq(parse_as("/usr/bin/smokefs", "none mnt -f"), OPTIONS_RUN);
+	cr_assert(o.foreground);
 }
