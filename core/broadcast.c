@@ -90,7 +90,7 @@ int broadcast_init(struct node *node)
 	node->log.trimmed = on_trimmed;
 	node->log.skipped = on_skipped;
 	node->log.detached = on_detached;
-	node->broadcast.window = SOURCE_WINDOW;
+	node->broadcast.window = SOURCE_WINDOW_LEAST;
 	node->publisher.own = source_new(node, &key, 1);
 	return node->publisher.own ? 0 : -ENOMEM;
 }
@@ -116,6 +116,7 @@ int broadcast_append(struct node *node, struct batch *batch)
 	struct link *link;
 
 	plumtree_wake(node, s);
+	broadcast_speaks(node, s);
 	if (s->newest) {
 		batch->older = s->newest;
 		s->newest->newer = batch;
@@ -162,17 +163,36 @@ void broadcast_enforce_access(struct node *node)
 	}
 }
 
+static bool speaks(const struct node *node, const struct source *s)
+{
+	return s->partial || node->now - s->active < SECOND;
+}
+
 // All windows together are what may be held, as far as each is large enough.
-static void size_windows(struct node *node)
+static void size_windows(struct node *node, uint32_t speaking)
+{
+	uint64_t window = WINDOWS_BYTES / (speaking ? speaking : 1);
+
+	window = window < SOURCE_WINDOW ? window : SOURCE_WINDOW;
+	node->broadcast.speaking = speaking;
+	node->broadcast.window = window > SOURCE_WINDOW_LEAST ? window : SOURCE_WINDOW_LEAST;
+}
+
+static void count_speaking(struct node *node)
 {
 	struct source *s, *next;
-	uint64_t busy = 0;
+	uint32_t speaking = 0;
 
 	HASH_ITER (hh, node->broadcast.sources, s, next)
-		busy += node->now - s->active < SECOND;
-	uint64_t window = WINDOWS_BYTES / (busy ? busy : 1);
-	window = window < SOURCE_WINDOW ? window : SOURCE_WINDOW;
-	node->broadcast.window = window > SOURCE_WINDOW_LEAST ? window : SOURCE_WINDOW_LEAST;
+		speaking += speaks(node, s);
+	size_windows(node, speaking);
+}
+
+void broadcast_speaks(struct node *node, const struct source *s)
+{
+	// Before many that begin at once have all been given much.
+	if (!speaks(node, s))
+		size_windows(node, node->broadcast.speaking + 1);
 }
 
 void broadcast_tick(struct node *node)
@@ -186,7 +206,7 @@ void broadcast_tick(struct node *node)
 	b->police_next = node->now + POLICE_INTERVAL;
 	log_trim(&node->log, node->now);
 	publisher_report(node);
-	size_windows(node);
+	count_speaking(node);
 	stall_tick(node);
 	if (node->now >= b->settle_next) {
 		b->settle_next = node->now + RETAIN_TIME;

@@ -23,7 +23,8 @@ struct broadcast {
 	uint64_t settle_next;
 	uint64_t evict_next;  // no source to forget before this
 	size_t partial_bytes; // of batches that are being received
-	uint64_t window;      // that a source has on a link, see lane_credit()
+	uint32_t speaking;    // sources, within the last second
+	uint64_t window;      // that each has on a link, see lane_credit()
 	bool missing;	      // some source has a range missing
 };
 
@@ -32,6 +33,8 @@ void broadcast_fini(struct node *node);
 // A complete batch into the log and to every lane whose peer lacks it. 0 and the batch is the
 // log's, or -ENOMEM.
 int broadcast_append(struct node *node, struct batch *batch);
+// A batch of it comes, or begins to.
+void broadcast_speaks(struct node *node, const struct source *s);
 // The lists have changed: what is here of the denied is not delivered any more.
 void broadcast_enforce_access(struct node *node);
 void broadcast_tick(struct node *node);

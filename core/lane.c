@@ -66,6 +66,19 @@ void lane_take(struct link *link, struct lane *lane, uint64_t bytes)
 		lane_due(link, lane);
 }
 
+// The batch that is being kept. What came before it is given back some day without it.
+static uint64_t under_way(const struct lane *lane)
+{
+	const struct batch *b = lane->source->partial;
+	return lane->receiving == LANE_KEEP && b ? batch_charge(b) : 0;
+}
+
+void lane_expect(struct link *link, struct lane *lane)
+{
+	if (under_way(lane) > lane->window)
+		lane_due(link, lane);
+}
+
 // Credit that is too little to be worth a frame, given back because nothing more comes: a lane
 // without anything under way can be forgotten by both ends.
 void lane_settle_all(struct node *node)
@@ -347,6 +360,17 @@ void lane_loosen(struct link *link, struct lane *lane)
 	plumtree_tell(link, lane);
 }
 
+void lane_unguard(struct link *link, struct lane *lane)
+{
+	if (!lane->cursor || lane->stray) {
+		lane_loosen(link, lane);
+		return;
+	}
+	// What it was sent it has, by all that we know; the rest is still to be sent.
+	lane->word = lane->cursor->first;
+	settle_holds(link, lane);
+}
+
 void lane_tighten(struct link *link, struct lane *lane)
 {
 	if (!lane->loose)
@@ -379,6 +403,7 @@ void lane_peer_has(struct link *link, struct lane *lane, uint64_t next)
 	if (lane->word >= next)
 		return;
 	lane->word = next;
+	link->word_at = link->node->now;
 	settle_holds(link, lane);
 }
 
@@ -542,12 +567,14 @@ bool lane_output(struct link *link)
 }
 
 // By how much more, or less, than is owed the lane's credit is to be raised, so that all windows
-// together are what this node may have to keep.
+// together are what this node may have to keep, and a batch that has begun can end.
 static uint64_t resize_window(const struct node *node, struct lane *lane)
 {
 	uint64_t before = lane->window, least = before > lane->owed ? before - lane->owed : 0;
-	uint64_t wanted = node->broadcast.window;
+	uint64_t wanted = under_way(lane);
 
+	if (wanted < node->broadcast.window)
+		wanted = node->broadcast.window;
 	lane->window = wanted > least ? wanted : least;
 	return lane->window - before; // wraps, and is added to what is no less
 }

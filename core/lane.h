@@ -106,6 +106,8 @@ void lane_offer(struct link *link, struct lane *lane, struct batch *b);
 void lane_guard(struct link *link, struct lane *lane, struct batch *b);
 // The batch has left the log, and the lane did not hold it.
 void lane_lost(struct link *link, struct lane *lane, struct batch *b);
+// Guards no more what the peer does not say that it has.
+void lane_unguard(struct link *link, struct lane *lane);
 // Holds nothing from here on, and again.
 void lane_loosen(struct link *link, struct lane *lane);
 void lane_tighten(struct link *link, struct lane *lane);
@@ -135,6 +137,8 @@ bool lane_output(struct link *link);
 //
 // Bytes that arrived.
 void lane_take(struct link *link, struct lane *lane, uint64_t bytes);
+// A batch has begun: its window shall be large enough for it.
+void lane_expect(struct link *link, struct lane *lane);
 // Bytes whose room is free again.
 void lane_owe(struct link *link, struct lane *lane, uint64_t bytes);
 // Credit that is due, into link->control.

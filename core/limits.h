@@ -39,14 +39,15 @@
 // A reader further behind is cut loose at once.
 #define LOG_BYTES (64 * MIB)
 // What may be held, beyond which whoever keeps most is cut loose at once. Of this the windows of
-// all sources that speak are WINDOWS_BYTES, as long as these are no more than 25 and the least of
-// windows is enough for each.
-#define HELD_BYTES    (96 * MIB)
+// all sources that speak are WINDOWS_BYTES, as long as the least of windows is not more for so
+// many.
+#define HELD_BYTES    (128 * MIB)
 #define WINDOWS_BYTES (32 * MIB)
-// What a source may have under way on one link: at least the largest batch, and more where there
-// is room, so that a second one keeps the pipe full while the first is read.
+// What a source may have under way on one link: two of the largest batches, so that the second one
+// keeps the pipe full while the first is read; and at least, as at first, the charge of most
+// messages and what keeps a link busy until more is granted.
 #define SOURCE_WINDOW	    (2 * MIB)
-#define SOURCE_WINDOW_LEAST (BATCH_BYTES + BATCH_BYTES / 4)
+#define SOURCE_WINDOW_LEAST (BATCH_COUNT * MESSAGE_CHARGE + 256 * KIB)
 // What this node may have published and not yet handed to every link.
 #define PUBLISH_WINDOW (2 * MIB)
 // Alone, a writer parks when this much waits unsent: half of what is retained.

@@ -117,6 +117,7 @@ struct link {
 	uint64_t watched_since;
 	uint64_t watched_bytes; // of these, then
 	uint64_t loose_since;	// 0: it is not; nothing is held for it
+	uint64_t word_at;	// when the peer last said that it has got further, in any source
 	bool exchanged;		// the peer's frontiers are known
 };
 

@@ -2,10 +2,10 @@
 // The log: every complete batch of every source, once, in the order of arrival, and the cursors
 // of local readers into it. Links have cursors of their own, per source, in core/broadcast.
 //
-// A batch is *held* while a gating consumer has not passed it. What nobody holds is *released*, once,
-// which gives its room back to whoever sent it, and leaves the log, oldest first, when it is outside
-// the retention window. A batch that is held beyond that (*overdue*) keeps no other source's from
-// leaving; those of one source leave in order.
+// A batch is *held* while a gating consumer has not passed it. What nobody holds is *released*,
+// once, which gives its room back to whoever sent it, and leaves the log, oldest first, when it is
+// outside the retention window. A batch that is held beyond that (*overdue*) keeps no other
+// source's from leaving; those of one source leave in order.
 #pragma once
 
 #include <stdbool.h>

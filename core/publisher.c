@@ -106,14 +106,26 @@ static int publish_alone(
 	return r;
 }
 
-// Room in the open batch for n more bytes. False: it has to go out first.
-static bool make_room(struct publisher *p, size_t n)
+// Of many sources that speak at once each makes smaller batches: its windows are smaller, too.
+static uint32_t batch_limit(const struct node *node)
 {
-	uint32_t room = p->open_room;
+	uint64_t limit = node->broadcast.window / 2;
+	return limit < BATCH_ROOM    ? BATCH_ROOM
+	       : limit < BATCH_BYTES ? (uint32_t)limit
+				     : BATCH_BYTES;
+}
 
-	if (p->open->count == BATCH_COUNT || n > BATCH_BYTES - p->open->bytes)
+// Room in the open batch for n more bytes. False: it has to go out first.
+static bool make_room(struct node *node, size_t n)
+{
+	struct publisher *p = &node->publisher;
+	uint32_t room = p->open_room, bytes = p->open->bytes;
+
+	// One message may be as large as it likes.
+	if (p->open->count == BATCH_COUNT || n > BATCH_BYTES - bytes ||
+		(bytes && bytes + n > batch_limit(node)))
 		return false;
-	if (n <= room - p->open->bytes)
+	if (n <= room - bytes)
 		return true;
 	// Small messages have company enough by now; large ones are worth the move, once.
 	struct batch *larger =
@@ -141,7 +153,7 @@ static bool joins(const struct batch *open, uint64_t topic, uint32_t writer)
 static int gather(struct node *node, uint64_t topic, uint32_t writer, const void *data, size_t n)
 {
 	struct publisher *p = &node->publisher;
-	bool ends = p->open && (!joins(p->open, topic, writer) || !make_room(p, n));
+	bool ends = p->open && (!joins(p->open, topic, writer) || !make_room(node, n));
 	int r = ends ? publisher_flush(node) : 0;
 
 	if (r < 0)
@@ -155,11 +167,11 @@ static int gather(struct node *node, uint64_t topic, uint32_t writer, const void
 		p->open_room = BATCH_ROOM;
 		p->open_until = node->now + gathering_time(node);
 	}
-	if (!make_room(p, n))
+	if (!make_room(node, n))
 		return -ENOMEM;
 	put(p->open, data, n);
 	// Taken, whether it goes out now or, for lack of memory, later.
-	if (BATCH_BYTES - p->open->bytes < BATCH_LEAST)
+	if (p->open->bytes + BATCH_LEAST > batch_limit(node))
 		publisher_flush(node);
 	return 0;
 }

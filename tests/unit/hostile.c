@@ -186,7 +186,7 @@ static void writer_against(bool deaf)
 	forge_live(&w, one, 1, 2 * SECOND);
 	cr_assert_eq(world_peers(&w, 0), 2);
 	world_deaf(a.stranger, deaf);
-	for (int second = 0; second < 8; second++) {
+	for (int second = 0; second < 10; second++) {
 		while (world_publish(&w, 0, MESSAGE_MAX))
 			;
 		forge_live(&w, one, 1, 1 * SECOND);
