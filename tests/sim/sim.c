@@ -686,7 +686,7 @@ static void happen_to_connection(struct sim *s, const struct event *e)
 
 static void mix(struct sim *s, const struct event *e)
 {
-	uint64_t x = e->at ^ e->order << 20 ^ (uint64_t)e->kind << 60;
+	uint64_t x = e->at ^ s->events << 20 ^ (uint64_t)e->kind << 60;
 	if (e->kind == HAPPEN_SEGMENT)
 		x ^= (uint64_t)((struct sim_end *)e->what)->flight << 40;
 	s->trace = (s->trace ^ x) * 0x9e3779b97f4a7c15;
@@ -720,7 +720,7 @@ bool sim_run(struct sim *s, uint64_t duration, uint64_t step, bool (*done)(struc
 
 	while (!s->wrong[0]) {
 		bool empty = s->queue.count == 0;
-		uint64_t next = empty ? end : s->queue.heap[0].at;
+		uint64_t next = empty ? end : queue_next(&s->queue);
 		while (done && look <= next && look <= end) {
 			s->now = look;
 			look += step;
