@@ -87,7 +87,7 @@ static void look_ahead(const struct queue *q)
 {
 	uint64_t left = q->used[1];
 
-	for (int turn = 1; turn >= 0 && left; turn--) {
+	for (int turn = QUEUE_TURNS - 1; turn >= 0 && left; turn--) {
 		tell(q, &q->slots[1][__builtin_ctzll(left)], turn);
 		left &= left - 1;
 	}

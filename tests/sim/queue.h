@@ -30,6 +30,7 @@ struct event {
 
 #define QUEUE_BITS   6 // of time, for each level
 #define QUEUE_SLOTS  (1 << QUEUE_BITS)
+#define QUEUE_TURNS  3
 #define QUEUE_LEVELS (64 / QUEUE_BITS + 1)
 
 struct queue_slot {
@@ -42,8 +43,8 @@ struct queue {
 	uint64_t now;		     // nothing comes before
 	uint64_t used[QUEUE_LEVELS]; // a bit for each slot with something in it
 	struct queue_slot slots[QUEUE_LEVELS][QUEUE_SLOTS];
-	// Told of each event a few dozen microseconds ahead, with 0, and again closer to its time,
-	// with 1. May be NULL; changes nothing.
+	// Told of events shortly ahead, with 0, and again ever closer to their time, until
+	// QUEUE_TURNS - 1. May be NULL; changes nothing.
 	void (*soon)(const struct event *e, int turn);
 };
 
