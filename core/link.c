@@ -34,6 +34,7 @@ struct link *link_new(struct node *node, const struct address *remote, bool outg
 	link->deadline = node->now + (outgoing ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
 	DL_APPEND(node->links, link);
 	node->link_count++;
+	link_wake(link, link->deadline);
 	return link;
 }
 
@@ -68,8 +69,16 @@ struct link *link_after(const struct link *link)
 	return link->next || link->apart ? link->next : link->node->directs;
 }
 
+void link_wake(struct link *link, uint64_t at)
+{
+	link->node->links_due = earlier(link->node->links_due, at);
+}
+
 void link_touch(struct link *link)
 {
+	// What is said to everybody is not looked at where it is written.
+	if (buffer_failed(&link->control) || buffer_length(&link->control) > CONTROL_BYTES)
+		link_wake(link, link->node->now);
 	if (link->output_queued || link->state == LINK_STATE_DEAD)
 		return;
 	link->output_queued = true;
@@ -128,6 +137,7 @@ static void end(struct link *link, enum goodbye reason)
 
 	link->state = LINK_STATE_CLOSING;
 	link->deadline = node->now + FAREWELL_TIME;
+	link_wake(link, link->deadline);
 	node->overlay.next = 0;
 	if (was_up)
 		node_dispatch_down(node, link, reason);
@@ -363,7 +373,6 @@ uint64_t link_tick(struct link *link)
 	if (link->state == LINK_STATE_DEAD)
 		return UINT64_MAX;
 	if (link_up(link)) {
-		// What is said to everybody is not looked at where it is written.
 		link_check(link);
 		return link_up(link) ? ping(link) : UINT64_MAX;
 	}
@@ -399,6 +408,7 @@ void link_forgive(struct link *link)
 			link->lanes[i]->blocked = now;
 	if (link->state != LINK_STATE_UP && link->state != LINK_STATE_CLOSING)
 		link->deadline = now + HANDSHAKE_TIMEOUT;
+	link_wake(link, now);
 }
 
 void link_pardon(struct link *link, uint64_t late)

@@ -129,6 +129,8 @@ static inline bool link_counts(const struct link *link)
 	return !link->direct && (link->state == LINK_STATE_UP || link->state == LINK_STATE_WAITING);
 }
 
+// link_tick() is due by then.
+void link_wake(struct link *link, uint64_t at);
 // There may be something to send.
 void link_touch(struct link *link);
 // Frames are encoded into link->control, then link_touch() and link_check(): a link whose

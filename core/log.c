@@ -28,6 +28,7 @@ static void log_pop(struct log *log)
 	struct batch *b = log_at(log, log->tail++);
 	log->bytes -= batch_charge(b);
 	b->kept = false;
+	log->oldest = log->tail < log->head ? log_at(log, log->tail)->arrived : 0;
 	if (log->trimmed)
 		log->trimmed(log->context, b);
 	if (b->pins == 0)
@@ -78,6 +79,7 @@ int log_append(struct log *log, struct batch *b, uint64_t now)
 	b->distance = log->distance;
 	b->arrived = now;
 	b->kept = true;
+	log->oldest = log->tail == log->head ? now : log->oldest;
 	log->ring[log->head++ & (log->capacity - 1)] = b;
 	log->bytes += batch_charge(b);
 	log->distance += batch_charge(b);
@@ -123,7 +125,7 @@ void log_trim(struct log *log, uint64_t now)
 
 uint64_t log_due(const struct log *log)
 {
-	return log->tail < log->head ? log_at(log, log->tail)->arrived + RETAIN_TIME : UINT64_MAX;
+	return log->tail < log->head ? log->oldest + RETAIN_TIME : UINT64_MAX;
 }
 
 // Where the cursor is in what is kept: batches that it does not want are trimmed under it.

@@ -38,6 +38,7 @@ struct log {
 	struct batch **ring; // [capacity], a power of two, by index
 	size_t capacity;
 	uint64_t tail, head;   // indexes
+	uint64_t oldest;       // when the batch at the tail arrived, if there is one
 	uint64_t ordinal;      // others' messages ever appended
 	uint64_t distance;     // charge of everything ever appended
 	size_t bytes;	       // charge of everything kept

@@ -42,7 +42,8 @@ struct node {
 
 	struct link *links; // that count, or are being made
 	struct link *directs;
-	size_t link_count; // of both
+	uint64_t links_due; // when a link has to be looked at
+	size_t link_count;  // of both
 	size_t up_count;   // that count
 	size_t direct_count;
 	uint64_t direct_next;  // when these have to be looked at
