@@ -11,11 +11,14 @@
 
 struct buffer {
 	uint8_t *data;
-	size_t start;
-	size_t end;
-	size_t capacity;
+	uint32_t start;
+	uint32_t end;
+	uint32_t capacity;
 	bool failed;
 };
+
+// Nothing that is queued comes near it.
+#define BUFFER_MAX ((size_t)1 << 31)
 
 #define BUFFER_INIT ((struct buffer){ 0 })
 
