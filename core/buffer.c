@@ -70,6 +70,7 @@ void buffer_consume(struct buffer *b, size_t n)
 
 void buffer_shrink(struct buffer *b, size_t keep)
 {
-	if (buffer_length(b) == 0 && b->capacity > keep && !b->failed)
+	bool fits = b->capacity > BUFFER_SMALL && b->capacity <= keep;
+	if (buffer_length(b) == 0 && b->data && !fits && !b->failed)
 		buffer_fini(b);
 }

@@ -28,7 +28,9 @@ uint8_t *buffer_reserve(struct buffer *b, size_t n);
 void buffer_commit(struct buffer *b, size_t n);
 void buffer_append(struct buffer *b, const void *data, size_t n);
 void buffer_consume(struct buffer *b, size_t n);
-// Gives memory back when an empty buffer holds more than `keep` bytes of it.
+// Gives memory back when an empty buffer holds more than `keep` bytes of it, or up to BUFFER_SMALL,
+// which cost little to have again: most buffers are empty most of the time.
+#define BUFFER_SMALL 4096
 void buffer_shrink(struct buffer *b, size_t keep);
 
 static inline size_t buffer_length(const struct buffer *b)

@@ -341,6 +341,14 @@ void link_sent(struct link *link, size_t n)
 	buffer_shrink(&link->control, 2 * OUTPUT_BYTES);
 }
 
+// What was large enough for something large is kept until there is a pause.
+static void rest(struct link *link)
+{
+	buffer_shrink(&link->in, 0);
+	buffer_shrink(&link->wire, 0);
+	buffer_shrink(&link->control, 0);
+}
+
 static uint64_t ping(struct link *link)
 {
 	struct node *node = link->node;
@@ -359,6 +367,7 @@ static uint64_t ping(struct link *link)
 	if (node->now >= link->ping_next) {
 		link->ping_sent = node->now;
 		link->ping_next = node->now + interval;
+		rest(link);
 		wire_put_ping(&link->control, FRAME_PING, node->now);
 		link_touch(link);
 		return node->now + timeout;

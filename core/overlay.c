@@ -175,7 +175,7 @@ static bool is_reached(const struct node *node, const struct view_entry *e)
 
 static bool is_recent(const struct node *node, const struct view_entry *e)
 {
-	return e->failures == 0 && node->now - e->heard < REDIRECT_RECENT;
+	return e->failures == 0 && view_silence(e, node->now) < REDIRECT_RECENT;
 }
 
 uint8_t overlay_others(struct node *node, const struct link *except, struct contact *contacts)
@@ -276,7 +276,7 @@ void overlay_hold(struct node *node, const struct link *link)
 	VIEW_FOREACH (&node->view, e)
 		if (id_equal(&e->id, &link->id) ||
 			(e->address.family && address_equal(&e->address, &link->address)))
-			e->next_try = node->now + DROP_HOLD;
+			view_hold(e, node->now, DROP_HOLD);
 }
 
 static bool connected(struct node *node, const struct view_entry *e)
@@ -465,9 +465,11 @@ static uint64_t next_due(const struct node *node)
 		if (link_up(link) && !link->promoting && link->promote_next > node->now &&
 			link->promote_next < due)
 			due = link->promote_next;
-	VIEW_FOREACH (&node->view, e)
-		if (!e->dialling && !e->self && e->next_try > node->now && e->next_try < due)
-			due = e->next_try;
+	VIEW_FOREACH (&node->view, e) {
+		uint64_t wait = e->dialling || e->self ? 0 : view_wait(e, node->now);
+		if (wait && node->now + wait < due)
+			due = node->now + wait;
+	}
 	return due;
 }
 
