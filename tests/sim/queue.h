@@ -30,7 +30,7 @@ struct event {
 
 #define QUEUE_BITS   6 // of time, for each level
 #define QUEUE_SLOTS  (1 << QUEUE_BITS)
-#define QUEUE_TURNS  3
+#define QUEUE_TURNS  6
 #define QUEUE_LEVELS (64 / QUEUE_BITS + 1)
 
 struct queue_slot {

@@ -22,9 +22,10 @@ struct sim_segment {
 };
 
 // Of memory, as a cache has it; and so much of a link and of a node is looked at by most events.
-#define LINE	 64
-#define LINK_HOT 512
-#define NODE_HOT 1024
+#define LINE	  64
+#define LINK_HOT  512
+#define NODE_HOT  1024
+#define LINK_TICK 256
 
 // What is due at once, and is again when it was done, so often in a row never ends.
 #define HURRIES_MAX 10000
@@ -728,28 +729,47 @@ static void fetch(const void *at, size_t n)
 		__builtin_prefetch((const char *)at + i);
 }
 
+// A timer is most often a link's: they are looked at one after the other.
+static void fetch_links(const struct node *node, int more)
+{
+	const struct link *link = node->links;
+	while (link && more-- > 0)
+		link = link->next;
+	if (link)
+		fetch(link, LINK_TICK);
+}
+
+static void fetch_link(const struct link *link, const struct node *node)
+{
+	fetch(node, NODE_HOT);
+	if (link && link->stream)
+		fetch(link->stream, sizeof *link->stream);
+}
+
 // Every event is of another node, whose memory is in no cache. What it leads to is asked for step
 // by step, so that no step waits for the one before.
 static void soon(const struct event *e, int turn)
 {
 	const struct sim_connection *c = e->what;
-	bool timer = e->kind == HAPPEN_TIMER || e->kind == HAPPEN_RESUME;
-	const struct sim_node *n = timer ? e->what : NULL;
+	const struct sim_node *n = e->what;
+	bool timer = e->kind == HAPPEN_TIMER;
 
 	if (turn == 0) {
 		fetch(e->what, timer ? sizeof *n : sizeof *c);
-		return;
-	}
-	if (!timer && e->kind != HAPPEN_SEGMENT)
-		return;
-	const struct sim_end *to = timer ? NULL : &c->ends[1 - e->life];
-	n = timer ? n : to->node;
-	if (turn == 1 && to) {
-		fetch(n, sizeof *n);
-		fetch(c->ends[e->life].said, LINE);
-		fetch(to->link, LINK_HOT);
-	} else if (n && n->node) {
-		fetch(n->node, NODE_HOT);
+	} else if (timer && n->timer == e->at && n->node) {
+		if (turn == 1)
+			fetch(n->node, NODE_HOT);
+		else
+			fetch_links(n->node, turn - 2);
+	} else if (e->kind == HAPPEN_SEGMENT) {
+		const struct sim_end *to = &c->ends[1 - e->life];
+		if (turn == 1) {
+			fetch(to->node, sizeof *n);
+			fetch(c->ends[e->life].said, LINE);
+			fetch(to->link, LINK_HOT);
+		} else if (turn == 2 && to->node) {
+			fetch_link(to->link, to->node->node);
+		}
 	}
 }
 
