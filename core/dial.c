@@ -60,8 +60,9 @@ struct dial *dial_host(
 struct dial *dial_entry(struct node *node, enum dial_purpose purpose, struct view_entry *entry)
 {
 	const char *host = view_host(&node->view, entry);
-	struct dial *dial = host ? dial_host(node, purpose, host, entry->address.port)
-				 : dial_address(node, purpose, &entry->address);
+	struct address address = view_address(&node->view, entry);
+	struct dial *dial = host ? dial_host(node, purpose, host, entry->port)
+				 : dial_address(node, purpose, &address);
 	if (dial) {
 		dial->entry = entry;
 		entry->dialling = true;
@@ -96,7 +97,8 @@ static void report_failure(struct node *node, struct dial *dial)
 	struct view_entry *e = dial->entry;
 	if (!e->seed || e->self || node->up_count > 0 || dial->error == -EEXIST)
 		return;
-	struct event_text to = describe(view_host(&node->view, e), e->address.port, &e->address);
+	struct address address = view_address(&node->view, e);
+	struct event_text to = describe(view_host(&node->view, e), e->port, &address);
 	const char *error = strerrorname_np(-dial->error);
 	NODE_EVENT(node, "seed-retry", "addr=%s error=%s next_ms=%llu", to.text,
 		error ? error : "unknown",

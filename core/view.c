@@ -11,12 +11,14 @@
 
 void view_fini(struct view *v)
 {
+	struct view_entry *e;
+	VIEW_FOREACH (v, e)
+		if (e->kind == VIEW_NAME)
+			free(v->far[e->way].host);
 	for (size_t i = 0; i < v->count; i += VIEW_CHUNK)
 		free(v->chunks[i / VIEW_CHUNK]);
-	for (size_t i = 0; i < v->host_count; i++)
-		free(v->hosts[i]);
 	free(v->chunks);
-	free(v->hosts);
+	free(v->far);
 	*v = (struct view){ 0 };
 }
 
@@ -34,6 +36,36 @@ static int grow(struct view *v)
 static uint16_t *mark_at(const struct view *v, size_t i)
 {
 	return &v->chunks[i / VIEW_CHUNK]->marks[i % VIEW_CHUNK];
+}
+
+// There is a place for one more; -ENOMEM.
+static int far_reserve(struct view *v)
+{
+	uint32_t count = v->far_count ? 2 * v->far_count : 4;
+	if (v->far_free < v->far_count)
+		return 0;
+	union view_far *far = realloc(v->far, count * sizeof *far);
+	if (!far)
+		return -ENOMEM;
+	for (uint32_t i = v->far_count; i < count; i++)
+		far[i].next = i + 1;
+	v->far_free = v->far_count;
+	v->far_count = count;
+	v->far = far;
+	return 0;
+}
+
+static uint32_t far_take(struct view *v)
+{
+	uint32_t i = v->far_free;
+	v->far_free = v->far[i].next;
+	return i;
+}
+
+static void far_release(struct view *v, uint32_t i)
+{
+	v->far[i].next = v->far_free;
+	v->far_free = i;
 }
 
 static void reset(struct view *v, size_t i)
@@ -70,36 +102,80 @@ static uint16_t mark_of(const struct address *a)
 	return mark ? (uint16_t)mark : 1;
 }
 
+struct address view_address(const struct view *v, const struct view_entry *e)
+{
+	struct address a = { .port = e->port };
+
+	switch (e->kind) {
+	case VIEW_FOUR:
+		a.family = 4;
+		memcpy(a.bytes, &e->way, sizeof e->way);
+		break;
+	case VIEW_SIX:
+		a.family = 6;
+		memcpy(a.bytes, v->far[e->way].bytes, sizeof a.bytes);
+		break;
+	case VIEW_NONE:
+	case VIEW_NAME:
+		break;
+	}
+	return a;
+}
+
+// Of an IPv6 address after far_reserve().
 static void set_address(struct view *v, struct view_entry *e, const struct address *a)
 {
-	e->address = *a;
+	if (e->kind == VIEW_SIX && a->family == 4)
+		far_release(v, e->way);
+	if (a->family == 4) {
+		memcpy(&e->way, a->bytes, sizeof e->way);
+	} else {
+		e->way = e->kind == VIEW_SIX ? e->way : far_take(v);
+		memcpy(v->far[e->way].bytes, a->bytes, sizeof a->bytes);
+	}
+	e->kind = a->family == 4 ? VIEW_FOUR : VIEW_SIX;
+	e->port = a->port;
 	*mark_at(v, index_of(v, e)) = mark_of(a);
 }
 
 const char *view_host(const struct view *v, const struct view_entry *e)
 {
-	return e->host ? v->hosts[e->host - 1] : NULL;
+	return e->kind == VIEW_NAME ? v->far[e->way].host : NULL;
 }
 
-static int add_host(struct view *v, const char *host)
+static bool leads_to(const struct view *v, const struct view_entry *e, const struct address *a)
 {
-	if (v->host_count == VIEW_HOSTS)
-		return -ENOSPC;
-	char **hosts = realloc(v->hosts, (v->host_count + 1) * sizeof *hosts);
-	if (!hosts)
-		return -ENOMEM;
-	v->hosts = hosts;
-	hosts[v->host_count] = strdup(host);
-	if (!hosts[v->host_count])
-		return -ENOMEM;
-	v->host_count++;
-	return 0;
+	struct address own = view_address(v, e);
+	return address_equal(&own, a);
 }
 
 static bool is_host(
 	const struct view *v, const struct view_entry *e, const char *host, uint16_t port)
 {
-	return e->host && e->address.port == port && strcmp(view_host(v, e), host) == 0;
+	return e->kind == VIEW_NAME && e->port == port && strcmp(view_host(v, e), host) == 0;
+}
+
+static struct view_entry *append_host(struct view *v, const char *host, uint16_t port)
+{
+	char *copy = far_reserve(v) < 0 ? NULL : strdup(host);
+	struct view_entry *e = copy ? append(v) : NULL;
+	if (!e) {
+		free(copy);
+		return NULL;
+	}
+	e->kind = VIEW_NAME;
+	e->way = far_take(v);
+	e->port = port;
+	v->far[e->way].host = copy;
+	return e;
+}
+
+static struct view_entry *append_address(struct view *v, const struct address *a)
+{
+	struct view_entry *e = a->family == 6 && far_reserve(v) < 0 ? NULL : append(v);
+	if (e)
+		set_address(v, e, a);
+	return e;
 }
 
 int view_add_seed(struct view *v, const char *host, uint16_t port)
@@ -109,25 +185,13 @@ int view_add_seed(struct view *v, const char *host, uint16_t port)
 	bool literal = address_parse_host(&address, host, port) == 0;
 
 	VIEW_FOREACH (v, e)
-		if (literal ? address_equal(&e->address, &address) : is_host(v, e, host, port)) {
+		if (literal ? leads_to(v, e, &address) : is_host(v, e, host, port)) {
 			e->seed = true;
 			return 0;
 		}
-	int r = literal ? 0 : add_host(v, host);
-	if (r < 0)
-		return r;
-	e = append(v);
-	if (!e) {
-		if (!literal)
-			free(v->hosts[--v->host_count]);
+	e = literal ? append_address(v, &address) : append_host(v, host, port);
+	if (!e)
 		return -ENOMEM;
-	}
-	if (literal) {
-		set_address(v, e, &address);
-	} else {
-		e->host = (uint16_t)(v->host_count & VIEW_HOSTS);
-		e->address.port = port;
-	}
 	e->seed = true;
 	return 0;
 }
@@ -136,7 +200,7 @@ struct view_entry *view_find_address(struct view *v, const struct address *a)
 {
 	uint16_t mark = mark_of(a);
 	for (size_t i = 0; i < v->count; i++)
-		if (*mark_at(v, i) == mark && address_equal(&view_at(v, i)->address, a))
+		if (*mark_at(v, i) == mark && leads_to(v, view_at(v, i), a))
 			return view_at(v, i);
 	return NULL;
 }
@@ -195,6 +259,8 @@ static struct view_entry *evict(struct view *v)
 		if (!worst || worse(e, worst))
 			worst = e;
 	}
+	if (worst && worst->kind == VIEW_SIX)
+		far_release(v, worst->way);
 	if (worst)
 		reset(v, index_of(v, worst));
 	return worst;
@@ -202,7 +268,7 @@ static struct view_entry *evict(struct view *v)
 
 void view_add(struct view *v, uint64_t now, const struct contact *c)
 {
-	if (c->address.family == 0)
+	if (c->address.family == 0 || (c->address.family == 6 && far_reserve(v) < 0))
 		return;
 	struct view_entry *e = view_find_address(v, &c->address);
 	if (!e) {
@@ -226,7 +292,7 @@ void view_failed(struct view_entry *e, struct random *r, uint64_t now, uint64_t 
 {
 	uint64_t delay = BACKOFF_MIN << (e->failures < 8 ? e->failures : 8);
 	e->dialling = false;
-	e->failures += e->failures < UINT16_MAX;
+	e->failures += e->failures < UINT8_MAX;
 	delay = random_jitter(r, delay < most ? delay : most);
 	// Jitter goes both ways, the bounds do not.
 	delay = delay > most ? most : delay;
