@@ -13,6 +13,7 @@
 
 #include "core/link.h"
 #include "core/node_inner.h"
+#include "tests/sim/fetch.h"
 #include "tests/sim/memory.h"
 
 struct sim_segment {
@@ -20,12 +21,6 @@ struct sim_segment {
 	uint32_t n;
 	uint8_t bytes[];
 };
-
-// Of memory, as a cache has it; and so much of a link and of a node is looked at by most events.
-#define LINE	  64
-#define LINK_HOT  512
-#define NODE_HOT  1024
-#define LINK_TICK 256
 
 // What is due at once, and is again when it was done, so often in a row never ends.
 #define HURRIES_MAX 10000
@@ -130,7 +125,7 @@ static int on_dial(void *context, struct link *link, const struct address *to)
 	struct sim_node *from = context;
 	struct sim *s = from->sim;
 	bool may = memory_may_fail(false);
-	struct sim_connection *c = aligned_alloc(LINE, sizeof *c);
+	struct sim_connection *c = aligned_alloc(SIM_LINE, sizeof *c);
 
 	assert(c);
 	*c = (struct sim_connection){ .sim = s };
@@ -722,57 +717,6 @@ static void happen(struct sim *s, const struct event *e)
 	}
 }
 
-// Memory that will be read or written.
-static void fetch(const void *at, size_t n)
-{
-	for (size_t i = 0; i < n; i += LINE)
-		__builtin_prefetch((const char *)at + i);
-}
-
-// A timer is most often a link's: they are looked at one after the other.
-static void fetch_links(const struct node *node, int more)
-{
-	const struct link *link = node->links;
-	while (link && more-- > 0)
-		link = link->next;
-	if (link)
-		fetch(link, LINK_TICK);
-}
-
-static void fetch_link(const struct link *link, const struct node *node)
-{
-	fetch(node, NODE_HOT);
-	if (link && link->stream)
-		fetch(link->stream, sizeof *link->stream);
-}
-
-// Every event is of another node, whose memory is in no cache. What it leads to is asked for step
-// by step, so that no step waits for the one before.
-static void soon(const struct event *e, int turn)
-{
-	const struct sim_connection *c = e->what;
-	const struct sim_node *n = e->what;
-	bool timer = e->kind == HAPPEN_TIMER;
-
-	if (turn == 0) {
-		fetch(e->what, timer ? sizeof *n : sizeof *c);
-	} else if (timer && n->timer == e->at && n->node) {
-		if (turn == 1)
-			fetch(n->node, NODE_HOT);
-		else
-			fetch_links(n->node, turn - 2);
-	} else if (e->kind == HAPPEN_SEGMENT) {
-		const struct sim_end *to = &c->ends[1 - e->life];
-		if (turn == 1) {
-			fetch(to->node, sizeof *n);
-			fetch(c->ends[e->life].said, LINE);
-			fetch(to->link, LINK_HOT);
-		} else if (turn == 2 && to->node) {
-			fetch_link(to->link, to->node->node);
-		}
-	}
-}
-
 bool sim_run(struct sim *s, uint64_t duration, uint64_t step, bool (*done)(struct sim *s))
 {
 	uint64_t end = s->now + duration, look = s->now + step;
@@ -802,7 +746,7 @@ void sim_init(struct sim *s, const struct sim_options *options)
 
 	*s = (struct sim){ .options = *options, .now = SIM_START };
 	s->random.state = options->seed;
-	s->queue.soon = soon;
+	s->queue.soon = fetch_soon;
 	assert(keyring_add(&s->keyring, secret) == 0);
 	s->nodes = calloc(options->nodes, sizeof *s->nodes);
 	s->fates = calloc(options->sources + 1, sizeof *s->fates);
