@@ -45,14 +45,3 @@ void batch_free(struct batch *b)
 {
 	free(b);
 }
-
-void batch_pin(struct batch *b)
-{
-	b->pins++;
-}
-
-void batch_unpin(struct batch *b)
-{
-	if (--b->pins == 0 && !b->kept)
-		batch_free(b);
-}

@@ -65,8 +65,16 @@ struct batch *batch_gather(struct source *source, uint64_t first);
 struct batch *batch_resize(struct batch *b, uint32_t bytes);
 void batch_free(struct batch *b);
 // Lives until it is unpinned, in the log or not.
-void batch_pin(struct batch *b);
-void batch_unpin(struct batch *b);
+static inline void batch_pin(struct batch *b)
+{
+	b->pins++;
+}
+
+static inline void batch_unpin(struct batch *b)
+{
+	if (--b->pins == 0 && !b->kept)
+		batch_free(b);
+}
 
 static inline size_t batch_charge(const struct batch *b)
 {

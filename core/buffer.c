@@ -25,9 +25,9 @@ uint8_t *buffer_reserve(struct buffer *b, size_t n)
 		memmove(b->data, b->data + b->start, length);
 	} else {
 		size_t capacity = b->capacity ? b->capacity : 256;
-		while (capacity < length + n)
+		while (capacity < length + n && capacity < BUFFER_MAX)
 			capacity *= 2;
-		uint8_t *data = malloc(capacity);
+		uint8_t *data = capacity < length + n ? NULL : malloc(capacity);
 		if (!data) {
 			b->failed = true;
 			return NULL;
@@ -36,17 +36,17 @@ uint8_t *buffer_reserve(struct buffer *b, size_t n)
 			memcpy(data, b->data + b->start, length);
 		free(b->data);
 		b->data = data;
-		b->capacity = capacity;
+		b->capacity = (uint32_t)capacity;
 	}
 	b->start = 0;
-	b->end = length;
+	b->end = (uint32_t)length;
 	return b->data + b->end;
 }
 
 void buffer_commit(struct buffer *b, size_t n)
 {
 	assert(n <= b->capacity - b->end);
-	b->end += n;
+	b->end += (uint32_t)n;
 }
 
 void buffer_append(struct buffer *b, const void *data, size_t n)
@@ -57,19 +57,20 @@ void buffer_append(struct buffer *b, const void *data, size_t n)
 	if (!to)
 		return;
 	memcpy(to, data, n);
-	b->end += n;
+	b->end += (uint32_t)n;
 }
 
 void buffer_consume(struct buffer *b, size_t n)
 {
 	assert(n <= buffer_length(b));
-	b->start += n;
+	b->start += (uint32_t)n;
 	if (b->start == b->end)
 		b->start = b->end = 0;
 }
 
 void buffer_shrink(struct buffer *b, size_t keep)
 {
-	if (buffer_length(b) == 0 && b->capacity > keep && !b->failed)
+	bool fits = b->capacity > BUFFER_SMALL && b->capacity <= keep;
+	if (buffer_length(b) == 0 && b->data && !fits && !b->failed)
 		buffer_fini(b);
 }

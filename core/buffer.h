@@ -11,11 +11,14 @@
 
 struct buffer {
 	uint8_t *data;
-	size_t start;
-	size_t end;
-	size_t capacity;
+	uint32_t start;
+	uint32_t end;
+	uint32_t capacity;
 	bool failed;
 };
+
+// Nothing that is queued comes near it.
+#define BUFFER_MAX ((size_t)1 << 31)
 
 #define BUFFER_INIT ((struct buffer){ 0 })
 
@@ -25,7 +28,9 @@ uint8_t *buffer_reserve(struct buffer *b, size_t n);
 void buffer_commit(struct buffer *b, size_t n);
 void buffer_append(struct buffer *b, const void *data, size_t n);
 void buffer_consume(struct buffer *b, size_t n);
-// Gives memory back when an empty buffer holds more than `keep` bytes of it.
+// Gives memory back when an empty buffer holds more than `keep` bytes of it, or up to BUFFER_SMALL,
+// which cost little to have again: most buffers are empty most of the time.
+#define BUFFER_SMALL 4096
 void buffer_shrink(struct buffer *b, size_t keep);
 
 static inline size_t buffer_length(const struct buffer *b)

@@ -68,13 +68,15 @@ int64_t node_connect_id(struct node *node, const struct id *id)
 {
 	struct view_entry *e = view_find_id(&node->view, id);
 	struct member *member = members_find(&node->members, id);
-	const struct address *a = member ? &member->address : e ? &e->address : NULL;
+	struct address a = member ? member->address
+			   : e	  ? view_address(&node->view, e)
+				  : (struct address){ 0 };
 
 	if (id_equal(id, &node->id) || node_link_by_id(node, id))
 		return -EEXIST;
-	if (!a || a->family == 0)
+	if (a.family == 0)
 		return -ENOENT;
-	return connect_to(node, address_format_host(a).text, a->port, id);
+	return connect_to(node, address_format_host(&a).text, a.port, id);
 }
 
 bool node_connects_wait(const struct node *node, const struct id *id)

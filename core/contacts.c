@@ -65,9 +65,10 @@ size_t contacts_parse(const char *text, size_t n, const struct keyring *ring,
 	return bad;
 }
 
-static void write_entry(struct buffer *out, const struct view_entry *e)
+static void write_entry(struct buffer *out, const struct view *view, const struct view_entry *e)
 {
-	struct address_text address = address_format(&e->address);
+	struct address way = view_address(view, e);
+	struct address_text address = address_format(&way);
 	buffer_append(out, address.text, strlen(address.text));
 	buffer_append(out, " ", 1);
 	if (id_is_zero(&e->id))
@@ -88,8 +89,8 @@ int contacts_write(const struct view *view, const struct keyring *ring, struct b
 	buffer_append(out, line, (size_t)n);
 	for (int reached = 1; reached >= 0; reached--)
 		VIEW_FOREACH (view, e)
-			if (e->reached == reached && e->address.family && !e->self &&
+			if (e->reached == reached && e->kind != VIEW_NAME && !e->self &&
 				count++ < VIEW_MAX)
-				write_entry(out, e);
+				write_entry(out, view, e);
 	return buffer_failed(out) ? -ENOMEM : 0;
 }

@@ -59,8 +59,10 @@ struct dial *dial_host(
 
 struct dial *dial_entry(struct node *node, enum dial_purpose purpose, struct view_entry *entry)
 {
-	struct dial *dial = entry->host ? dial_host(node, purpose, entry->host, entry->port)
-					: dial_address(node, purpose, &entry->address);
+	const char *host = view_host(&node->view, entry);
+	struct address address = view_address(&node->view, entry);
+	struct dial *dial = host ? dial_host(node, purpose, host, entry->port)
+				 : dial_address(node, purpose, &address);
 	if (dial) {
 		dial->entry = entry;
 		entry->dialling = true;
@@ -95,11 +97,12 @@ static void report_failure(struct node *node, struct dial *dial)
 	struct view_entry *e = dial->entry;
 	if (!e->seed || e->self || node->up_count > 0 || dial->error == -EEXIST)
 		return;
-	struct event_text to = describe(e->host, e->port, &e->address);
+	struct address address = view_address(&node->view, e);
+	struct event_text to = describe(view_host(&node->view, e), e->port, &address);
 	const char *error = strerrorname_np(-dial->error);
 	NODE_EVENT(node, "seed-retry", "addr=%s error=%s next_ms=%llu", to.text,
 		error ? error : "unknown",
-		(unsigned long long)((e->next_try - node->now) / MILLISECOND));
+		(unsigned long long)(view_wait(e, node->now) / MILLISECOND));
 }
 
 // Not every shell says which error its write has met.
@@ -120,13 +123,13 @@ static void give_up(struct node *node, struct dial *dial)
 	if (e && dial->error == -EEXIST) {
 		// It answered; it is us who have it already.
 		e->dialling = false;
-		e->next_try = node->now + BACKOFF_MAX;
+		view_hold(e, node->now, BACKOFF_MAX);
 	} else if (e) {
 		view_failed(e, &node->random, node->now,
 			dial->busy || dial->error == -EUSERS ? BACKOFF_BUSY : BACKOFF_MAX);
 		// It does not want us, and will not soon.
 		if (dial->error == -EACCES)
-			e->next_try = node->now + DROP_HOLD;
+			view_hold(e, node->now, DROP_HOLD);
 		report_failure(node, dial);
 		if (e->failures >= GONE_FAILURES)
 			members_unreachable(node, &e->id);

@@ -45,6 +45,7 @@ static int pong(struct node *node, struct link *link, const uint8_t *p, size_t n
 	// RFC 6298's gain.
 	link->rtt = link->rtt ? link->rtt - link->rtt / 8 + sample / 8 : sample;
 	link->ping_sent = 0;
+	link_wake(link, link->ping_next);
 	return 0;
 }
 

@@ -88,6 +88,7 @@ void handshake_begin(struct link *link)
 	// Somebody waits for a direct link, and may have another way to it.
 	bool direct = link->dial && link->dial->purpose == DIAL_DIRECT;
 	link->deadline = link->node->now + (direct ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
+	link_wake(link, link->deadline);
 	if (channel_begin(&link->channel, &link->wire) < 0)
 		link_kill(link, GOODBYE_MEMORY);
 	else

@@ -205,8 +205,8 @@ static void guard(struct link *link, struct lane *lane)
 
 static void drop_cursor(struct lane *lane)
 {
-	if (lane->stray && --lane->cursor->pins == 0)
-		batch_free(lane->cursor);
+	if (lane->stray)
+		batch_unpin(lane->cursor);
 	lane->stray = lane->begun = lane->last = false;
 	lane->offset = 0;
 	lane->cursor = NULL;
@@ -344,7 +344,7 @@ void lane_lost(struct link *link, struct lane *lane, struct batch *b)
 		return;
 	if (lane->begun) {
 		lane->stray = true;
-		b->pins++;
+		batch_pin(b);
 	} else {
 		rest(link, lane);
 	}

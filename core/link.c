@@ -34,6 +34,7 @@ struct link *link_new(struct node *node, const struct address *remote, bool outg
 	link->deadline = node->now + (outgoing ? DIAL_TIMEOUT : HANDSHAKE_TIMEOUT);
 	DL_APPEND(node->links, link);
 	node->link_count++;
+	link_wake(link, link->deadline);
 	return link;
 }
 
@@ -68,8 +69,16 @@ struct link *link_after(const struct link *link)
 	return link->next || link->apart ? link->next : link->node->directs;
 }
 
+void link_wake(struct link *link, uint64_t at)
+{
+	link->node->links_due = earlier(link->node->links_due, at);
+}
+
 void link_touch(struct link *link)
 {
+	// What is said to everybody is not looked at where it is written.
+	if (buffer_failed(&link->control) || buffer_length(&link->control) > CONTROL_BYTES)
+		link_wake(link, link->node->now);
 	if (link->output_queued || link->state == LINK_STATE_DEAD)
 		return;
 	link->output_queued = true;
@@ -128,6 +137,7 @@ static void end(struct link *link, enum goodbye reason)
 
 	link->state = LINK_STATE_CLOSING;
 	link->deadline = node->now + FAREWELL_TIME;
+	link_wake(link, link->deadline);
 	node->overlay.next = 0;
 	if (was_up)
 		node_dispatch_down(node, link, reason);
@@ -330,6 +340,14 @@ void link_sent(struct link *link, size_t n)
 	buffer_shrink(&link->control, 2 * OUTPUT_BYTES);
 }
 
+// What was large enough for something large is kept until there is a pause.
+static void rest(struct link *link)
+{
+	buffer_shrink(&link->in, 0);
+	buffer_shrink(&link->wire, 0);
+	buffer_shrink(&link->control, 0);
+}
+
 static uint64_t ping(struct link *link)
 {
 	struct node *node = link->node;
@@ -348,6 +366,7 @@ static uint64_t ping(struct link *link)
 	if (node->now >= link->ping_next) {
 		link->ping_sent = node->now;
 		link->ping_next = node->now + interval;
+		rest(link);
 		wire_put_ping(&link->control, FRAME_PING, node->now);
 		link_touch(link);
 		return node->now + timeout;
@@ -362,7 +381,6 @@ uint64_t link_tick(struct link *link)
 	if (link->state == LINK_STATE_DEAD)
 		return UINT64_MAX;
 	if (link_up(link)) {
-		// What is said to everybody is not looked at where it is written.
 		link_check(link);
 		return link_up(link) ? ping(link) : UINT64_MAX;
 	}
@@ -398,6 +416,7 @@ void link_forgive(struct link *link)
 			link->lanes[i]->blocked = now;
 	if (link->state != LINK_STATE_UP && link->state != LINK_STATE_CLOSING)
 		link->deadline = now + HANDSHAKE_TIMEOUT;
+	link_wake(link, now);
 }
 
 void link_pardon(struct link *link, uint64_t late)

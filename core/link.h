@@ -33,72 +33,41 @@ enum link_state {
 	LINK_STATE_DEAD,
 };
 
+// In front is what every frame and every tick looks at: a node has many links, and a simulation
+// many nodes.
 struct link {
 	struct node *node; // borrowed
 	struct link *prev, *next;
 	struct link *output_prev, *output_next;
-	bool output_queued;
 	void *socket; // the driver's
 	uint32_t serial;
 	enum link_state state;
+	bool output_queued;
 	bool outgoing;
-	bool proven; // to be a member's; before that, nothing it says counts
-	struct address remote;
-	struct dial *dial; // borrowed, while it is being dialled
-	uint64_t deadline; // of the state, 0: none
-	uint64_t created;
+	bool proven;	// to be a member's; before that, nothing it says counts
+	bool direct;	// carries streams and pipes alone, and counts for nothing
+	bool apart;	// in node->directs
+	bool pardoned;	// a little of the silence since `heard` was forgiven
+	bool exchanged; // the peer's frontiers are known
+	uint8_t turn;	// the stream's, the pipes', or the lanes'
 
-	struct channel channel;
+	uint64_t deadline;  // of the state, 0: none
+	uint64_t heard;	    // last byte
+	uint64_t ping_sent; // of the one that is unanswered, 0: none
+	uint64_t ping_next;
+	uint64_t rtt;
+
 	struct buffer in;      // frames' bytes, received
 	struct buffer control; // frames, not yet sealed; data is added only when it is sent
 	struct buffer wire;    // ready for the socket
-
-	struct id id; // the other end's, as TLS has shown
-	// From its HELLO.
-	uint64_t incarnation;
-	char name[NAME_MAX_LENGTH + 1];
-	struct address address;
-	uint8_t intent; // what the dialler wanted
-	struct id replaced;
-	uint8_t permit[DIGEST_BYTES];
-	struct contact offer;
-	uint16_t peers, room;
-	bool direct;		    // carries streams and pipes alone, and counts for nothing
-	bool apart;		    // in node->directs
-	bool parting;		    // has been demoted here, and not yet there
-	bool promoting;		    // the peer has been asked
-	bool idle_told, idle_heard; // that nobody uses it, to the peer and by it
-	uint64_t idle_since;	    // 0: it is in use
-	uint64_t promote_next;
-	struct component_mark component;
-	uint64_t component_heard; // when that beacon was, by our clock
-	bool bridge;		  // its ends were of different components when it was made
-
-	uint64_t since, since_wall; // of being up
-	uint64_t heard;		    // last byte
-	bool pardoned;		    // a little of the silence since then was forgiven
-	uint64_t ping_sent;	    // of the one that is unanswered, 0: none
-	uint64_t ping_next;
-	uint64_t rtt;
-	struct allowance new_sources;
-	struct allowance rewires;
-	struct allowance asked;	 // to tell whom we know
-	struct allowance news;	 // announcements that it brings,
-	struct allowance excess; // those beyond,
-	struct allowance told;	 // and those of others that it is told
-	bool foreign_reported;	 // it has brought something signed for another network
-	bool unknown_reported;	 // it has sent a frame of a type that we do not know
-	uint64_t extra_until;	 // one link too many because of this one, allowed until then
-	uint64_t rewiring_until; // somebody was asked to take our place on it
-	uint64_t
-		leaving_until; // it has become one too many; the peer has this long to find another
+	struct channel channel;
 
 	struct stream *stream;
 	struct pipe_peer *pipes; // borrowed; NULL: there are none
-	uint8_t turn;		 // the stream's, the pipes', or the lanes'
-
-	struct lane **lanes; // [lane_count] by the source's slot
+	struct lane **lanes;	 // [lane_count] by the source's slot
 	uint32_t lane_count;
+	bool pruned;		// lazy by our word,
+	bool pruned_by;		// or by the peer's
 	struct lane *ready;	// list: something to send and credit for it
 	struct lane *due;	// list: credit to give back
 	struct lane *pulled;	// list: PULLs to follow
@@ -106,8 +75,6 @@ struct link {
 	uint64_t tell_at;	// when that is due, 0: it is empty
 	uint64_t told_at;	// the last DIGEST
 	uint64_t told_distance; // what had come into the log by then
-	bool pruned;		// lazy by our word,
-	bool pruned_by;		// or by the peer's
 	uint64_t beacon_at;	// when the beacon of now came over it, 0: it has not
 	uint64_t beacon_number;
 	uint32_t claims_unserved;
@@ -118,7 +85,41 @@ struct link {
 	uint64_t watched_bytes; // of these, then
 	uint64_t loose_since;	// 0: it is not; nothing is held for it
 	uint64_t word_at;	// when the peer last said that it has got further, in any source
-	bool exchanged;		// the peer's frontiers are known
+
+	struct id id; // the other end's, as TLS has shown
+	struct address remote;
+	struct address address; // from its HELLO, as what follows
+	uint16_t peers, room;
+	uint8_t intent; // what the dialler wanted
+	uint64_t incarnation;
+	char name[NAME_MAX_LENGTH + 1];
+	struct id replaced;
+	uint8_t permit[DIGEST_BYTES];
+	struct contact offer;
+	struct component_mark component;
+	uint64_t component_heard; // when that beacon was, by our clock
+
+	struct dial *dial; // borrowed, while it is being dialled
+	uint64_t created;
+	uint64_t since, since_wall; // of being up
+	bool bridge;		    // its ends were of different components when it was made
+	bool parting;		    // has been demoted here, and not yet there
+	bool promoting;		    // the peer has been asked
+	bool idle_told, idle_heard; // that nobody uses it, to the peer and by it
+	bool foreign_reported;	    // it has brought something signed for another network
+	bool unknown_reported;	    // it has sent a frame of a type that we do not know
+	uint64_t idle_since;	    // 0: it is in use
+	uint64_t promote_next;
+	struct allowance new_sources;
+	struct allowance rewires;
+	struct allowance asked;	 // to tell whom we know
+	struct allowance news;	 // announcements that it brings,
+	struct allowance excess; // those beyond,
+	struct allowance told;	 // and those of others that it is told
+	uint64_t extra_until;	 // one link too many because of this one, allowed until then
+	uint64_t rewiring_until; // somebody was asked to take our place on it
+	// It has become one too many; the peer has until then to find another.
+	uint64_t leaving_until;
 };
 
 // NULL when memory is out.
@@ -137,6 +138,8 @@ static inline bool link_counts(const struct link *link)
 	return !link->direct && (link->state == LINK_STATE_UP || link->state == LINK_STATE_WAITING);
 }
 
+// link_tick() is due by then.
+void link_wake(struct link *link, uint64_t at);
 // There may be something to send.
 void link_touch(struct link *link);
 // Frames are encoded into link->control, then link_touch() and link_check(): a link whose

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
+#include "core/hash.h"
 #include "core/wire.h"
 
 struct link;

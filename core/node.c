@@ -149,6 +149,23 @@ static void start(struct node *node)
 		node->config.name[0] ? event_escape(node->config.name).text : "-");
 }
 
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void tick_links(struct node *node)
+{
+	struct link *link;
+
+	node->links_due = UINT64_MAX; // a tick may wake others
+	LINK_FOREACH(node, link)
+	{
+		uint64_t due = link_tick(link);
+		node->links_due = lower(node->links_due, due);
+	}
+}
+
 void node_advance(struct node *node, uint64_t now, uint64_t wall)
 {
 	uint64_t before = node->now;
@@ -166,8 +183,8 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	link_forgive(link);
 	else if (node->due && now - node->due >= LOOP_LATE && !MUTANT(hasty))
 		LINK_FOREACH(node, link) link_pardon(link, now - node->due);
-	LINK_FOREACH(node, link)
-	link_tick(link);
+	if (now >= node->links_due)
+		tick_links(node);
 	if (node->clashing || node->clash_hinted)
 		clash_settle(node);
 	node_say_strangers(node);
@@ -184,25 +201,8 @@ void node_advance(struct node *node, uint64_t now, uint64_t wall)
 	node_reap(node);
 }
 
-static uint64_t lower(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-// Asking a link for its deadline must not run it.
-static uint64_t link_deadline(const struct node *node, const struct link *link)
-{
-	if (!link_up(link))
-		return link->deadline;
-	if (!link->ping_sent)
-		return link->ping_next;
-	uint64_t alive = link->heard > link->ping_sent ? link->heard : link->ping_sent;
-	return alive + node->config.ping_timeout;
-}
-
 static uint64_t next_due(const struct node *node)
 {
-	const struct link *link;
 	uint64_t due = lower(overlay_deadline(node), component_deadline(node));
 
 	due = lower(due, broadcast_deadline(node));
@@ -218,9 +218,7 @@ static uint64_t next_due(const struct node *node)
 		due = lower(due, node->strangers_next);
 	if (node->stopping && node->now < node->stop_deadline)
 		due = lower(due, node->stop_deadline);
-	LINK_FOREACH(node, link)
-	due = lower(due, link_deadline(node, link));
-	return due;
+	return lower(due, node->links_due);
 }
 
 uint64_t node_deadline(struct node *node)
@@ -400,6 +398,7 @@ void node_dispatch_up(struct node *node, struct link *link)
 	link->since = node->now;
 	link->since_wall = node->wall;
 	link->ping_next = node->now; // the first one measures
+	link_wake(link, link->ping_next);
 	pipes_link_up(node, link);
 	if (!link->direct)
 		node_link_counts(node, link);

@@ -31,62 +31,64 @@ struct connect {
 	int result;
 };
 
+// In front is what every turn looks at, however little happens in it.
 struct node {
-	struct node_config config;
-	struct id id; // of the identity
-	struct channel_settings *channels;
-	struct node_driver driver;
 	uint64_t now, wall, started;
-	uint64_t instance;
-	struct random random;
-	struct event_log events;
-	struct node_counters counters;
-	struct log log;
-
+	uint64_t due;	    // nothing happens by the passing of time alone before
+	uint64_t links_due; // when a link has to be looked at
 	struct link *links; // that count, or are being made
 	struct link *directs;
-	size_t link_count; // of both
+	struct link *output; // links that may have something to send
+
+	bool log_changed, streams_changed, peers_changed, connects_changed;
+	bool dead_links;
+	bool stopping;
+	bool clashing; // somebody else has our key: there is proof of it
+	bool clash_hinted;
+	size_t link_count; // of both lists
 	size_t up_count;   // that count
 	size_t direct_count;
-	uint64_t direct_next;  // when these have to be looked at
+	uint64_t direct_next;	   // when these have to be looked at
+	uint64_t strangers_unsaid; // refusals beyond those that have events
+	uint64_t strangers_next;   // when to say how many they were
+	struct reach *reaches;
+
+	struct plumtree plumtree;
+	struct overlay overlay;
+	struct announce announce;
+	struct members members;
+	struct publisher publisher;
+	struct broadcast broadcast;
+	struct id id; // of the identity
+	struct component component;
+	struct log log;
+	struct event_log events;
+	struct random random;
+	struct dial *dials;
+	struct node_driver driver;
+	struct view view;
+
+	struct channel_settings *channels;
+	struct node_config config;
+	struct node_counters counters;
+	uint64_t instance;
 	uint64_t connected;    // when the first link came up after there was none
 	uint64_t disconnected; // when the last link was gone; 0: never
 	uint32_t last_serial;
-	struct link *output; // links that may have something to send
-	bool dead_links;
 	struct allowance stranger_events;
-	uint64_t strangers_unsaid; // refusals beyond that
-	uint64_t strangers_next;   // when to say how many they were
 	uint64_t clash_heard; // an incarnation of ours that somebody else has, until it is acted on
-	bool clashing;	      // there is proof of it
-	bool clash_hinted;
 	struct allowance clash_hints;
 	uint64_t clashes[CLASH_COUNT]; // when the last of them were
-	bool stopping;
 	uint64_t stop_deadline;
 
-	struct dial *dials;
 	uint64_t last_tag;
 	struct connect *connects;
 	int64_t last_token;
-	struct reach *reaches;
 	struct allowance calls; // of others, to be dialled
 	struct pipes pipes;
-
-	struct view view;
-	struct overlay overlay;
-	struct component component;
-	struct announce announce;
-	struct members members;
-	struct broadcast broadcast;
-	struct publisher publisher;
 	struct topics topics; // that are joined here
 	struct history history;
 	struct lan *lan; // NULL: no discovery
-	uint64_t due;	 // nothing happens by the passing of time alone before
-	struct plumtree plumtree;
-
-	bool log_changed, streams_changed, peers_changed, connects_changed;
 };
 
 #define NODE_EVENT(node, name, ...) event_emit(&(node)->events, (node)->wall, name, __VA_ARGS__)

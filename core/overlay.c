@@ -158,13 +158,13 @@ static uint8_t add_sample(struct node *node, const struct link *to, struct conta
 	struct view_entry *e;
 
 	VIEW_FOREACH (&node->view, e) {
-		if (e->address.family == 0 || e->self || id_equal(&e->id, &to->id) || !fit(node, e))
+		if (e->kind == VIEW_NAME || e->self || id_equal(&e->id, &to->id) || !fit(node, e))
 			continue;
 		uint64_t at = seen++ < (uint64_t)(max - first)
 				      ? count++
 				      : first + random_below(&node->random, seen);
 		if (at < max)
-			contacts[at] = (struct contact){ e->id, e->address };
+			contacts[at] = (struct contact){ e->id, view_address(&node->view, e) };
 	}
 	return count;
 }
@@ -176,7 +176,7 @@ static bool is_reached(const struct node *node, const struct view_entry *e)
 
 static bool is_recent(const struct node *node, const struct view_entry *e)
 {
-	return e->failures == 0 && node->now - e->heard < REDIRECT_RECENT;
+	return e->failures == 0 && view_silence(e, node->now) < REDIRECT_RECENT;
 }
 
 uint8_t overlay_others(struct node *node, const struct link *except, struct contact *contacts)
@@ -274,23 +274,30 @@ void overlay_rewire(struct node *node, struct link *from, const struct frame_rew
 void overlay_hold(struct node *node, const struct link *link)
 {
 	struct view_entry *e;
-	VIEW_FOREACH (&node->view, e)
-		if (id_equal(&e->id, &link->id) ||
-			(e->address.family && address_equal(&e->address, &link->address)))
-			e->next_try = node->now + DROP_HOLD;
+	VIEW_FOREACH (&node->view, e) {
+		struct address a = view_address(&node->view, e);
+		if (id_equal(&e->id, &link->id) || (a.family && address_equal(&a, &link->address)))
+			view_hold(e, node->now, DROP_HOLD);
+	}
+}
+
+static bool leads_to(const struct link *link, const struct address *a)
+{
+	return address_equal(a, &link->address) ||
+	       (link->outgoing && address_equal(a, &link->remote));
 }
 
 static bool connected(struct node *node, const struct view_entry *e)
 {
+	struct address a = view_address(&node->view, e);
 	struct link *link;
+
 	LINK_FOREACH(node, link)
 	{
 		if (!link_counts(link) && !link->direct)
 			continue;
 		if ((!id_is_zero(&e->id) && id_equal(&e->id, &link->id)) ||
-			(e->address.family && (address_equal(&e->address, &link->address) ||
-						      (link->outgoing && address_equal(&e->address,
-										 &link->remote)))))
+			(a.family && leads_to(link, &a)))
 			return true;
 	}
 	return false;
@@ -468,9 +475,11 @@ static uint64_t next_due(const struct node *node)
 		if (link_up(link) && !link->promoting && link->promote_next > node->now &&
 			link->promote_next < due)
 			due = link->promote_next;
-	VIEW_FOREACH (&node->view, e)
-		if (!e->dialling && !e->self && e->next_try > node->now && e->next_try < due)
-			due = e->next_try;
+	VIEW_FOREACH (&node->view, e) {
+		uint64_t wait = e->dialling || e->self ? 0 : view_wait(e, node->now);
+		if (wait && node->now + wait < due)
+			due = node->now + wait;
+	}
 	return due;
 }
 

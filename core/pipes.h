@@ -10,8 +10,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
+#include "core/hash.h"
 #include "core/pipe.h"
 #include "core/wire.h"
 

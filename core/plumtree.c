@@ -7,6 +7,9 @@
 
 #include "core/node_inner.h"
 
+// Room for so many claims to begin with; more are rare.
+#define CLAIMS_FEW 8
+
 void plumtree_init(struct plumtree *t)
 {
 	*t = (struct plumtree){ .next = UINT64_MAX };
@@ -314,6 +317,22 @@ static uint64_t claim_delay(const struct source *s)
 	return s && s->parent ? CLAIM_DELAY_KNOWN : CLAIM_DELAY;
 }
 
+// For one more; false: there are too many, or memory is out.
+static bool claim_room(struct plumtree *t)
+{
+	uint32_t count = t->claim_count;
+	if (count == CLAIMS_MAX)
+		return false;
+	// Full at the powers of two.
+	if (t->claims && (count < CLAIMS_FEW || count & (count - 1)))
+		return true;
+	uint32_t room = count < CLAIMS_FEW ? CLAIMS_FEW : 2 * count;
+	struct claim *claims = realloc(t->claims, room * sizeof *claims);
+	if (claims)
+		t->claims = claims;
+	return claims;
+}
+
 static void note_claim(struct link *link, const struct source_key *key, uint64_t next)
 {
 	struct node *node = link->node;
@@ -330,9 +349,7 @@ static void note_claim(struct link *link, const struct source_key *key, uint64_t
 		}
 		return;
 	}
-	if (!t->claims)
-		t->claims = malloc(CLAIMS_MAX * sizeof *t->claims);
-	if (!t->claims || t->claim_count == CLAIMS_MAX) {
+	if (!claim_room(t)) {
 		node->counters.claims_dropped++; // the next digest repeats it
 		return;
 	}

@@ -33,7 +33,7 @@ struct claim {
 struct plumtree {
 	uint32_t parent;       // serial of the link that brought the beacon first; 0: it is ours
 	struct source *moving; // list: those with a `move`
-	struct claim *claims;  // [CLAIMS_MAX], NULL: never needed
+	struct claim *claims;  // NULL: never needed
 	uint32_t claim_count;
 	uint64_t next; // when something is due, UINT64_MAX: nothing
 };

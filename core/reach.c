@@ -32,14 +32,14 @@ static void finish(struct node *node, struct reach *r, int result)
 }
 
 // Of a member what it says; of others where they were seen.
-static const struct address *address_of(struct node *node, const struct id *id)
+static struct address address_of(struct node *node, const struct id *id)
 {
 	const struct member *member = members_find(&node->members, id);
 	const struct view_entry *e = view_find_id(&node->view, id);
 
 	if (member && member->address.family)
-		return &member->address;
-	return e && e->address.family ? &e->address : NULL;
+		return member->address;
+	return e ? view_address(&node->view, e) : (struct address){ 0 };
 }
 
 static void call(struct node *node, struct reach *r)
@@ -112,8 +112,8 @@ static struct dial *dial_direct(
 
 static int reach_begin(struct node *node, const struct id *id)
 {
-	const struct address *address = address_of(node, id);
-	bool dialable = address && node_may_dial(address) && !node_is_own(node, address);
+	struct address address = address_of(node, id);
+	bool dialable = address.family && node_may_dial(&address) && !node_is_own(node, &address);
 	struct reach *r = reach_find(node, id);
 
 	if (r)
@@ -128,7 +128,7 @@ static int reach_begin(struct node *node, const struct id *id)
 		go_on_without_dial(node, r, -EHOSTUNREACH);
 		return 0;
 	}
-	struct dial *dial = dial_direct(node, id, address);
+	struct dial *dial = dial_direct(node, id, &address);
 	if (!dial) {
 		reach_free(node, r);
 		return -ENOMEM;
@@ -146,7 +146,8 @@ int64_t node_reach(struct node *node, const struct id *id, bool wait)
 		return -ECANCELED;
 	if (link)
 		return 0;
-	if (id_equal(id, &node->id) || (!members_find(&node->members, id) && !address_of(node, id)))
+	if (id_equal(id, &node->id) ||
+		(!members_find(&node->members, id) && !address_of(node, id).family))
 		return -ENOENT;
 	if (!access_permits(node->config.access, id))
 		return -EACCES;

@@ -168,4 +168,5 @@ void node_retune(struct node *node, const struct node_config *config)
 	now->min_rate = config->min_rate;
 	retune_defaults(now);
 	o->next = 0;
+	node->links_due = 0; // their deadlines have moved
 }

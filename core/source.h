@@ -4,9 +4,9 @@
 #pragma once
 
 #include <stdint.h>
-#include <uthash.h>
 
 #include "core/batch.h"
+#include "core/hash.h"
 #include "core/wire.h"
 
 struct node;

@@ -13,6 +13,7 @@
 
 #include "core/link.h"
 #include "core/node_inner.h"
+#include "tests/sim/fetch.h"
 #include "tests/sim/memory.h"
 
 struct sim_segment {
@@ -79,10 +80,11 @@ struct sim_node *sim_find(struct sim *s, const struct id *id)
 
 // Connections.
 
-static void put(struct sim_connection *c, uint64_t at, enum happening kind, void *what)
+// `side`: of a segment, the end that has said it.
+static void put(struct sim_connection *c, uint64_t at, enum happening kind, int side)
 {
 	c->pending++;
-	queue_put(&c->sim->queue, at, kind, what, 0);
+	queue_put(&c->sim->queue, at, kind, c, (uint32_t)side);
 }
 
 static void free_connection(struct sim_connection *c)
@@ -123,15 +125,15 @@ static int on_dial(void *context, struct link *link, const struct address *to)
 	struct sim_node *from = context;
 	struct sim *s = from->sim;
 	bool may = memory_may_fail(false);
-	struct sim_connection *c = calloc(1, sizeof *c);
+	struct sim_connection *c = aligned_alloc(SIM_LINE, sizeof *c);
 
 	assert(c);
-	c->sim = s;
-	c->ends[0] = (struct sim_end){ .connection = c, .node = from, .link = link };
-	c->ends[1] = (struct sim_end){ .connection = c, .node = by_address(s, to) };
+	*c = (struct sim_connection){ .sim = s };
+	c->ends[0] = (struct sim_end){ .node = from, .link = link };
+	c->ends[1] = (struct sim_end){ .node = by_address(s, to) };
 	link_set_socket(link, c);
 	c->latency = latency(s, from->index, c->ends[1].node ? c->ends[1].node->index : 0);
-	put(c, s->now + c->latency, HAPPEN_SYN, c);
+	put(c, s->now + c->latency, HAPPEN_SYN, 0);
 	memory_may_fail(may);
 	return 0;
 }
@@ -147,7 +149,7 @@ static void on_hangup(void *context, struct link *link)
 
 	own->link = NULL;
 	if (c->ends[1 - i].link && c->connected)
-		put(c, at > own->last ? at : own->last, HAPPEN_CLOSE, c);
+		put(c, at > own->last ? at : own->last, HAPPEN_CLOSE, 0);
 	else if (c->pending == 0)
 		free_connection(c);
 	memory_may_fail(may);
@@ -230,7 +232,7 @@ static void send_segment(struct sim_connection *c, int from, const uint8_t *byte
 	if (s->count_types && n != PUBLIC_KEY_BYTES)
 		count_types(s, bytes, n);
 	DL_APPEND(own->said, segment);
-	put(c, own->last, HAPPEN_SEGMENT, own);
+	put(c, own->last, HAPPEN_SEGMENT, from);
 }
 
 static void send_output(struct sim_node *n, struct link *link)
@@ -531,7 +533,7 @@ static void on_syn(struct sim *s, struct sim_connection *c)
 		return;
 	c->refused = !to || !to->node;
 	c->life = to ? to->life : 0;
-	put(c, s->now + c->latency, HAPPEN_DIALLED, c);
+	put(c, s->now + c->latency, HAPPEN_DIALLED, 0);
 }
 
 static void on_dialled(struct sim *s, struct sim_connection *c)
@@ -550,7 +552,7 @@ static void on_dialled(struct sim *s, struct sim_connection *c)
 	} else {
 		c->connected = true;
 		bool may = memory_may_fail(false);
-		put(c, s->now + c->latency, HAPPEN_ACCEPT, c);
+		put(c, s->now + c->latency, HAPPEN_ACCEPT, 0);
 		memory_may_fail(may);
 	}
 	node_dialled(from->node, link, c->refused ? -ECONNREFUSED : 0);
@@ -574,13 +576,12 @@ static void on_accept(struct sim *s, struct sim_connection *c)
 		settle(to);
 	}
 	if (!c->ends[1].link)
-		put(c, s->now + c->latency, HAPPEN_CLOSE, c);
+		put(c, s->now + c->latency, HAPPEN_CLOSE, 0);
 }
 
-static void on_segment(struct sim *s, struct sim_end *from)
+static void on_segment(struct sim *s, struct sim_connection *c, uint32_t side)
 {
-	struct sim_connection *c = from->connection;
-	struct sim_end *to = &c->ends[from == c->ends ? 1 : 0];
+	struct sim_end *from = &c->ends[side], *to = &c->ends[1 - side];
 	struct sim_segment *segment = from->said;
 
 	DL_DELETE(from->said, segment);
@@ -616,6 +617,9 @@ static void on_close(struct sim_connection *c)
 
 static void on_timer(struct sim *s, struct sim_node *n, const struct event *e)
 {
+	// It was to be woken sooner, and has been.
+	if (e->kind == HAPPEN_TIMER && e->at != n->timer)
+		return;
 	if (n->life != e->life || !n->node || n->silent)
 		return;
 	if (e->at == n->timer)
@@ -634,7 +638,7 @@ static void who(
 	bool by_acceptor = e->kind == HAPPEN_DIALLED;
 
 	if (e->kind == HAPPEN_SEGMENT)
-		by_acceptor = e->what == &c->ends[1];
+		by_acceptor = e->life == 1;
 	else if (e->kind == HAPPEN_CLOSE)
 		by_acceptor = c->ends[0].link;
 	*from = &c->ends[by_acceptor];
@@ -662,8 +666,7 @@ static uint64_t in_time(const struct sim *s, const struct event *e, struct sim_c
 
 static void happen_to_connection(struct sim *s, const struct event *e)
 {
-	struct sim_connection *c =
-		e->kind == HAPPEN_SEGMENT ? ((struct sim_end *)e->what)->connection : e->what;
+	struct sim_connection *c = e->what;
 	bool lost = c->ends[0].node->silent || (c->ends[1].node && c->ends[1].node->silent);
 	uint64_t at = lost ? s->now : in_time(s, e, c);
 
@@ -672,7 +675,7 @@ static void happen_to_connection(struct sim *s, const struct event *e)
 		return;
 	}
 	if (e->kind == HAPPEN_SEGMENT && !lost)
-		on_segment(s, e->what);
+		on_segment(s, c, e->life);
 	else if (e->kind == HAPPEN_ACCEPT && !lost)
 		on_accept(s, c);
 	else if (e->kind == HAPPEN_SYN && !lost)
@@ -686,9 +689,9 @@ static void happen_to_connection(struct sim *s, const struct event *e)
 
 static void mix(struct sim *s, const struct event *e)
 {
-	uint64_t x = e->at ^ e->order << 20 ^ (uint64_t)e->kind << 60;
+	uint64_t x = e->at ^ s->events << 20 ^ (uint64_t)e->kind << 60;
 	if (e->kind == HAPPEN_SEGMENT)
-		x ^= (uint64_t)((struct sim_end *)e->what)->flight << 40;
+		x ^= (uint64_t)((struct sim_connection *)e->what)->ends[e->life].flight << 40;
 	s->trace = (s->trace ^ x) * 0x9e3779b97f4a7c15;
 	s->trace ^= s->trace >> 29;
 }
@@ -720,7 +723,7 @@ bool sim_run(struct sim *s, uint64_t duration, uint64_t step, bool (*done)(struc
 
 	while (!s->wrong[0]) {
 		bool empty = s->queue.count == 0;
-		uint64_t next = empty ? end : s->queue.heap[0].at;
+		uint64_t next = empty ? end : queue_next(&s->queue);
 		while (done && look <= next && look <= end) {
 			s->now = look;
 			look += step;
@@ -746,6 +749,7 @@ void sim_init(struct sim *s, const struct sim_options *options)
 		s->options.sources = s->options.nodes;
 	options = &s->options;
 	s->random.state = options->seed;
+	s->queue.soon = fetch_soon;
 	assert(keyring_add(&s->keyring, secret) == 0);
 	s->nodes = calloc(options->nodes, sizeof *s->nodes);
 	s->fates = calloc(options->sources + 1, sizeof *s->fates);
@@ -773,9 +777,7 @@ void sim_fini(struct sim *s)
 	}
 	while (s->queue.count) {
 		struct event e = queue_take(&s->queue);
-		if (e.kind == HAPPEN_SEGMENT)
-			settle_connection(((struct sim_end *)e.what)->connection);
-		else if (e.kind != HAPPEN_TIMER && e.kind != HAPPEN_RESUME)
+		if (e.kind != HAPPEN_TIMER && e.kind != HAPPEN_RESUME)
 			settle_connection(e.what);
 	}
 	for (uint32_t i = 0; i < s->options.nodes; i++) {

@@ -17,13 +17,13 @@
 #define SIM_FLIGHT (256 * KIB)
 #define SIM_START  (1000 * SECOND)
 #define SIM_PORT   8495
+#define SIM_LINE   64 // of memory, as a cache has it
 
 struct sim;
 
 struct sim_segment;
 
 struct sim_end {
-	struct sim_connection *connection;
 	struct sim_node *node;
 	struct sim_segment *said; // list: on their way from here
 	struct link *link;	  // NULL: closed here
@@ -42,7 +42,7 @@ struct sim_connection {
 	bool accepted;	  // its end knows of it, if it ever will
 	uint32_t life;	  // of the acceptor, when it was dialled
 	uint32_t pending; // events about it; it is freed after the last
-};
+} __attribute__((aligned(SIM_LINE)));
 
 struct sim_node {
 	struct sim *sim;

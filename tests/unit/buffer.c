@@ -87,11 +87,14 @@ Test(buffer, shrinks_when_empty_and_large)
 	cr_expect_eq(buffer_length(&b), sizeof block, "what is in use stays");
 	buffer_consume(&b, sizeof block);
 	buffer_shrink(&b, 1 << 20);
-	cr_expect(b.data, "a small one is kept");
+	cr_expect(b.data, "one that will be used again is kept");
 	buffer_shrink(&b, 100);
 	cr_expect_null(b.data);
 	buffer_append(&b, "x", 1);
 	cr_expect_eq(buffer_length(&b), 1, "and it can be used again");
+	buffer_consume(&b, 1);
+	buffer_shrink(&b, 1 << 20);
+	cr_expect_null(b.data, "a small one is not worth keeping");
 }
 
 Test(buffer, failure_is_sticky)
