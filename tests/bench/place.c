@@ -260,7 +260,7 @@ static bool read_line(const char *path, char *line, size_t size)
 static int await_network(struct place *place, enum build build)
 {
 	struct network *network = &place->networks[build];
-	char path[PATH_MAX], ids[PLACE_NODES][64], suffix[160];
+	char path[PATH_MAX], ids[PLACE_NODES][64], suffix[PLACE_NODES * 64];
 
 	for (int i = 0; i < place_nodes(build); i++) {
 		set_path(path, place, build, i, "/id");
