@@ -260,7 +260,7 @@ static bool read_line(const char *path, char *line, size_t size)
 static int await_network(struct place *place, enum build build)
 {
 	struct network *network = &place->networks[build];
-	char path[PATH_MAX], ids[PLACE_NODES][64], suffix[PLACE_NODES * 64];
+	char path[PATH_MAX], ids[PLACE_NODES][64], suffix[160];
 
 	for (int i = 0; i < place_nodes(build); i++) {
 		set_path(path, place, build, i, "/id");
@@ -269,15 +269,15 @@ static int await_network(struct place *place, enum build build)
 		set_path(network->broadcast[i], place, build, i, "/broadcast");
 	}
 	for (int i = 0; i < place_nodes(build); i++) {
-		snprintf(suffix, sizeof suffix, "/peers/%s/stream", ids[!i]);
+		snprintf(suffix, sizeof suffix, "/peers/%.63s/stream", ids[!i]);
 		set_path(path, place, build, i, suffix);
 		if (!await_file(path))
 			return -ETIMEDOUT;
 	}
 	for (int i = 0; i < 2; i++) {
-		snprintf(suffix, sizeof suffix, "/peers/%s/stream", ids[!i]);
+		snprintf(suffix, sizeof suffix, "/peers/%.63s/stream", ids[!i]);
 		set_path(network->stream[i], place, build, i, suffix);
-		snprintf(suffix, sizeof suffix, "/peers/%s/pipes", ids[!i]);
+		snprintf(suffix, sizeof suffix, "/peers/%.63s/pipes", ids[!i]);
 		set_path(network->pipes[i], place, build, i, suffix);
 	}
 	return 0;
