@@ -37,15 +37,16 @@ static struct link *link_of(struct node *node, uint32_t serial)
 void plumtree_tell(struct link *link, struct lane *lane)
 {
 	struct node *node = link->node;
-	if (lane->untold)
-		return;
-	lane->untold = true;
-	DL_APPEND2(link->untold, lane, untold_prev, untold_next);
+	if (!lane->untold) {
+		lane->untold = true;
+		DL_APPEND2(link->untold, lane, untold_prev, untold_next);
+	}
 	if (link->tell_at == 0) {
 		link->tell_at = node->now + DIGEST_DELAY;
 		if (link->tell_at < link->told_at + DIGEST_INTERVAL)
 			link->tell_at = link->told_at + DIGEST_INTERVAL;
 	}
+	// Also when it was to be told later: by then the log over there may be full.
 	if (node->log.distance - link->told_distance >= DIGEST_AFTER)
 		link->tell_at = node->now;
 	due(node, link->tell_at);

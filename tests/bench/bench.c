@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// bench [--quick] [SMOKEFS [PLAIN]]: two nodes, the same without cryptography, others that do such
-// work and the floors of it, side by side, in one run.
+// bench [--quick] [SMOKEFS [PLAIN]]: two nodes and five, the same without cryptography, others that
+// do such work and the floors of it, side by side, in one run.
 //
 // This process makes and clears the place and waits; a second one measures. SMOKEFS is the
 // program, else $SMOKEFS, else the one beside bench; PLAIN is bench-plain beside bench, or another.
@@ -41,6 +41,7 @@ static int parse(struct arguments *a, int argc, char **argv)
 		[BUILD_REAL] = "/smokefs",
 		[BUILD_UNSIGNED] = "/bench-unsigned",
 		[BUILD_PLAIN] = "/bench-plain",
+		[BUILD_FIVE] = "/smokefs",
 	};
 	static char beside[BUILDS][PATH_MAX];
 	static const enum build given[] = { BUILD_REAL, BUILD_PLAIN };
@@ -60,6 +61,7 @@ static int parse(struct arguments *a, int argc, char **argv)
 		else
 			a->daemons[given[count++]] = argv[i];
 	}
+	a->daemons[BUILD_FIVE] = a->daemons[BUILD_REAL];
 	return 0;
 }
 
@@ -102,8 +104,8 @@ static int await(pid_t measuring, const struct place *place, const sigset_t *sig
 		if (info.si_pid == measuring)
 			return info.si_code == CLD_EXITED ? info.si_status : CODE_ERROR;
 		for (int i = 0; i < BUILDS * PLACE_NODES; i++) {
-			pid_t node = place->pairs[i / PLACE_NODES].nodes[i % PLACE_NODES];
-			if (waitpid(node, NULL, WNOHANG) == node) {
+			pid_t node = place->networks[i / PLACE_NODES].nodes[i % PLACE_NODES];
+			if (node > 0 && waitpid(node, NULL, WNOHANG) == node) {
 				fprintf(stderr, "bench: a node has ended\n");
 				return CODE_ERROR;
 			}

@@ -8,8 +8,9 @@
 #include "tests/bench/rival.h"
 
 enum duct_kind {
-	DUCT_BROADCAST, // node A's file to node B's
+	DUCT_BROADCAST, // node A's file to node B's, or to those of all others
 	DUCT_STREAM,	// node A's end of the direct stream to node B's
+	DUCT_CHANNEL,	// node A's end of a pipe to node B
 	DUCT_SOCAT,	// a pipe to socat, TLS to another socat, a pipe
 	DUCT_SSH,	// a pipe to ssh, its TCP forwarding, a socket
 	DUCT_WAKE,	// a file of the minimal file system
@@ -17,13 +18,17 @@ enum duct_kind {
 	DUCT_TCP,	// on loopback
 	DUCT_UNIX,
 	DUCT_PIPE,
+	DUCT_FIFO, // a file
 };
 
-#define DUCT_KINDS (DUCT_PIPE + 1)
+#define DUCT_KINDS   (DUCT_FIFO + 1)
+#define DUCT_READERS (PLACE_NODES - 1)
 
 struct duct {
-	int reader; // -1: there is none
+	int readers[DUCT_READERS]; // [reader_count]
+	int reader_count;
 	int writer;
+	char removed[PATH_MAX]; // when it is closed; may be empty
 	struct rival rival;
 };
 
@@ -31,3 +36,6 @@ const char *duct_name(enum duct_kind kind);
 // Empty, and with a reader that has begun to read. `build`: of the nodes. 0 or -errno.
 int duct_open(struct duct *duct, enum duct_kind kind, enum build build, const struct place *place);
 void duct_close(struct duct *duct);
+// The two ends of what DUCT_CHANNEL and DUCT_FIFO open, as often as one likes; made by this.
+int duct_name_ends(
+	char from[PATH_MAX], char to[PATH_MAX], enum duct_kind kind, const struct place *place);

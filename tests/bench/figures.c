@@ -29,6 +29,10 @@ static const struct effort efforts[] = {
 	{                                                 \
 		TABLE_LATENCY, kind, build, LATENCY_BYTES \
 	}
+#define FIRST(kind)                              \
+	{                                        \
+		TABLE_FIRST, kind, BUILD_REAL, 1 \
+	}
 #define RATE(kind, build)                   \
 	{                                   \
 		TABLE_RATE, kind, build, 64 \
@@ -38,8 +42,10 @@ static const struct effort efforts[] = {
 	{ TABLE_VOLUME, DUCT_BROADCAST, BUILD_REAL, size },             \
 		{ TABLE_VOLUME, DUCT_BROADCAST, BUILD_UNSIGNED, size }, \
 		{ TABLE_VOLUME, DUCT_BROADCAST, BUILD_PLAIN, size },    \
+		{ TABLE_VOLUME, DUCT_BROADCAST, BUILD_FIVE, size },     \
 		{ TABLE_VOLUME, DUCT_STREAM, BUILD_REAL, size },        \
 		{ TABLE_VOLUME, DUCT_STREAM, BUILD_PLAIN, size },       \
+		{ TABLE_VOLUME, DUCT_CHANNEL, BUILD_REAL, size },       \
 		{ TABLE_VOLUME, DUCT_SOCAT, BUILD_REAL, size },         \
 		{ TABLE_VOLUME, DUCT_SSH, BUILD_REAL, size },           \
 		{ TABLE_VOLUME, DUCT_NOOP, BUILD_REAL, size },          \
@@ -58,9 +64,12 @@ static struct figure list[] = {
 	LATENCY(DUCT_STREAM, BUILD_PLAIN),
 	LATENCY(DUCT_UNIX, BUILD_REAL),
 	LATENCY(DUCT_PIPE, BUILD_REAL),
+	FIRST(DUCT_CHANNEL),
+	FIRST(DUCT_FIFO),
 	RATE(DUCT_BROADCAST, BUILD_REAL),
 	RATE(DUCT_BROADCAST, BUILD_UNSIGNED),
 	RATE(DUCT_BROADCAST, BUILD_PLAIN),
+	RATE(DUCT_BROADCAST, BUILD_FIVE),
 	RATE(DUCT_NOOP, BUILD_REAL),
 	RATE(DUCT_STREAM, BUILD_REAL),
 	RATE(DUCT_STREAM, BUILD_PLAIN),
@@ -68,16 +77,35 @@ static struct figure list[] = {
 	VOLUMES(1 * MIB),
 };
 
+static void add_latency(struct figure *f, const struct latency *latency)
+{
+	series_add(&f->first, latency->p50 * 1e6);
+	series_add(&f->second, latency->p99 * 1e6);
+}
+
 static int take_latency(struct figure *f, const struct duct *duct, const struct effort *effort)
 {
 	struct latency latency;
 	int r = measure_latency(&latency, duct, effort->samples);
 
-	if (r < 0)
-		return r;
-	series_add(&f->first, latency.p50 * 1e6);
-	series_add(&f->second, latency.p99 * 1e6);
-	return 0;
+	if (r == 0)
+		add_latency(f, &latency);
+	return r;
+}
+
+// There is no duct before both have opened it.
+static int take_first(struct figure *f, const struct place *place, const struct effort *effort)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	struct latency latency;
+	int r = duct_name_ends(from, to, f->kind, place);
+
+	if (r == 0)
+		r = measure_first(&latency, from, to, effort->samples / 2);
+	if (r == 0)
+		add_latency(f, &latency);
+	unlink(to);
+	return r;
 }
 
 static int take_flow(struct figure *f, const struct duct *duct, const struct effort *effort)
@@ -103,6 +131,8 @@ static int take(struct figure *f, const struct place *place, const struct effort
 
 	if (!is_here(f))
 		return 0;
+	if (f->table == TABLE_FIRST)
+		return take_first(f, place, effort);
 	int r = duct_open(&duct, f->kind, f->build, place);
 	if (r == 0)
 		r = f->table == TABLE_LATENCY ? take_latency(f, &duct, effort)

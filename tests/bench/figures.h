@@ -8,7 +8,7 @@
 #include "tests/bench/duct.h"
 #include "tests/bench/series.h"
 
-enum table { TABLE_LATENCY, TABLE_RATE, TABLE_VOLUME };
+enum table { TABLE_LATENCY, TABLE_FIRST, TABLE_RATE, TABLE_VOLUME };
 
 struct figure {
 	enum table table;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The two processes and the memory they share.
+// The processes and the memory they share.
 #include "tests/bench/measure.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,20 +21,25 @@
 #define TIME_LIMIT  20	   // seconds for a measurement: more means that something got lost
 #define BLOCK_MAX   (1 << 20)
 #define READ_MIN    (64 << 10) // what a reader asks for at least
+#define PROCESSES   (DUCT_READERS + 1)
 
 struct shared {
-	int64_t begun, ended;	// nanoseconds
-	_Atomic uint64_t total; // blocks in all; 0: not known yet
+	int64_t begun;		     // nanoseconds
+	int64_t ended[DUCT_READERS]; // of each reader; of the writer where there is none
+	_Atomic uint64_t total;	     // blocks in all; 0: not known yet
 	int64_t latencies[LATENCY_SAMPLES];
 };
 
 struct job {
 	struct shared *shared;
 	const struct duct *duct;
+	int reader; // index
 	size_t block;
 	int64_t duration; // nanoseconds
 	unsigned samples;
-	uint8_t *buffer; // [BLOCK_MAX], aligned to a page; each process has its own
+	const char *from, *to; // of those that open by themselves, without a duct
+	int cue[2];	       // between these two
+	uint8_t *buffer;       // [BLOCK_MAX], aligned to a page; each process has its own
 };
 
 static int64_t now(void)
@@ -76,7 +83,7 @@ static void take_stamps(struct job *job)
 {
 	for (unsigned i = 0; i < job->samples; i++) {
 		int64_t stamp;
-		if (read(job->duct->reader, job->buffer, job->block) != (ssize_t)job->block)
+		if (read(job->duct->readers[0], job->buffer, job->block) != (ssize_t)job->block)
 			fail("read");
 		memcpy(&stamp, job->buffer, sizeof stamp);
 		job->shared->latencies[i] = now() - stamp;
@@ -99,8 +106,8 @@ static void send_blocks(struct job *job)
 		memcpy(job->buffer, &i, sizeof i);
 		write_block(job);
 	}
-	if (job->duct->reader < 0)
-		shared->ended = now();
+	if (job->duct->reader_count == 0)
+		shared->ended[0] = now();
 }
 
 // Do the blocks that begin within these bytes of the flow come in their order?
@@ -122,7 +129,7 @@ static void take_blocks(struct job *job)
 	uint64_t offset = 0, total = 0;
 
 	while (total == 0 || offset < total * job->block) {
-		ssize_t n = read(job->duct->reader, job->buffer, size);
+		ssize_t n = read(job->duct->readers[job->reader], job->buffer, size);
 		if (n <= 0)
 			fail("read");
 		if (!in_order(job, offset, (size_t)n)) {
@@ -132,7 +139,47 @@ static void take_blocks(struct job *job)
 		offset += (size_t)n;
 		total = job->shared->total;
 	}
-	job->shared->ended = now();
+	job->shared->ended[job->reader] = now();
+}
+
+// Opening.
+
+static void send_first(struct job *job)
+{
+	struct timespec interval = { .tv_nsec = INTERVAL_NS };
+	char byte = 0;
+
+	for (unsigned i = 0; i < job->samples; i++) {
+		nanosleep(&interval, NULL);
+		job->shared->begun = now();
+		if (write(job->cue[0], &byte, 1) != 1)
+			fail("cue");
+		int fd = open(job->from, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0 || write(fd, &byte, 1) != 1)
+			fail(job->from);
+		close(fd);
+		if (read(job->cue[0], &byte, 1) != 1)
+			fail("cue");
+	}
+}
+
+static void take_first(struct job *job)
+{
+	char byte;
+
+	for (unsigned i = 0; i < job->samples; i++) {
+		if (read(job->cue[1], &byte, 1) != 1)
+			fail("cue");
+		int fd = open(job->to, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, &byte, 1) != 1)
+			fail(job->to);
+		job->shared->latencies[i] = now() - job->shared->begun;
+		if (read(fd, &byte, 1) != 0)
+			fail("more than was written");
+		close(fd);
+		if (write(job->cue[1], &byte, 1) != 1)
+			fail("cue");
+	}
 }
 
 // Processes.
@@ -150,7 +197,7 @@ static pid_t spawn(struct job *job, void (*work)(struct job *job))
 
 // Waits for all children of our group: those of rivals have others. -EIO when one of them failed;
 // then the others are ended.
-static int await(const pid_t pids[2])
+static int await(const pid_t *pids, int count)
 {
 	int status, r = 0;
 
@@ -160,7 +207,7 @@ static int await(const pid_t pids[2])
 		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 			fprintf(stderr, "bench: not everything arrived\n");
 		r = -EIO;
-		for (int i = 0; i < 2; i++)
+		for (int i = 0; i < count; i++)
 			if (pids[i] > 0)
 				kill(pids[i], SIGKILL);
 	}
@@ -169,15 +216,20 @@ static int await(const pid_t pids[2])
 
 static int run(struct job *job, void (*send)(struct job *job), void (*take)(struct job *job))
 {
-	pid_t pids[2] = { 0 };
+	pid_t pids[PROCESSES] = { 0 };
+	bool started = true;
 	struct job taking = *job;
+	int count = job->duct ? job->duct->reader_count : 1;
 
-	taking.buffer += BLOCK_MAX;
-	if (job->duct->reader >= 0)
-		pids[0] = spawn(&taking, take);
-	pids[1] = spawn(job, send);
-	int r = await(pids);
-	return pids[0] < 0 || pids[1] < 0 ? -EAGAIN : r;
+	for (int i = 0; i < count; i++) {
+		taking.buffer += BLOCK_MAX;
+		taking.reader = i;
+		pids[i] = spawn(&taking, take);
+		started &= pids[i] > 0;
+	}
+	pids[count] = spawn(job, send);
+	int r = await(pids, count + 1);
+	return started && pids[count] > 0 ? r : -EAGAIN;
 }
 
 // Memory that is there already: a page fault is not to be measured.
@@ -191,7 +243,7 @@ static void *map(size_t size)
 static int job_init(struct job *job)
 {
 	job->shared = map(sizeof *job->shared);
-	job->buffer = map(2 * BLOCK_MAX);
+	job->buffer = map(PROCESSES * BLOCK_MAX);
 	return job->shared && job->buffer ? 0 : -ENOMEM;
 }
 
@@ -200,13 +252,20 @@ static void job_fini(struct job *job)
 	if (job->shared)
 		munmap(job->shared, sizeof *job->shared);
 	if (job->buffer)
-		munmap(job->buffer, 2 * BLOCK_MAX);
+		munmap(job->buffer, PROCESSES * BLOCK_MAX);
 }
 
 static int compare(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 	return (x > y) - (x < y);
+}
+
+static void set_latency(struct latency *result, int64_t *all, unsigned count)
+{
+	qsort(all, count, sizeof *all, compare);
+	result->p50 = (double)all[count / 2] / 1e9;
+	result->p99 = (double)all[count * 99 / 100] / 1e9;
 }
 
 int measure_latency(struct latency *result, const struct duct *duct, unsigned samples)
@@ -216,12 +275,27 @@ int measure_latency(struct latency *result, const struct duct *duct, unsigned sa
 
 	if (r == 0)
 		r = run(&job, send_stamps, take_stamps);
-	if (r == 0) {
-		int64_t *all = job.shared->latencies;
-		qsort(all, samples, sizeof *all, compare);
-		result->p50 = (double)all[samples / 2] / 1e9;
-		result->p99 = (double)all[samples * 99 / 100] / 1e9;
-	}
+	if (r == 0)
+		set_latency(result, job.shared->latencies, samples);
+	job_fini(&job);
+	return r;
+}
+
+int measure_first(struct latency *result, const char *from, const char *to, unsigned samples)
+{
+	struct job job = { .from = from, .to = to, .samples = samples };
+	int r = job_init(&job);
+
+	if (r == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, job.cue) < 0)
+		r = -errno;
+	if (r < 0)
+		goto out;
+	r = run(&job, send_first, take_first);
+	close(job.cue[0]);
+	close(job.cue[1]);
+	if (r == 0)
+		set_latency(result, job.shared->latencies, samples);
+out:
 	job_fini(&job);
 	return r;
 }
@@ -233,9 +307,11 @@ int measure_flow(double *result, const struct duct *duct, size_t block, double s
 
 	if (r == 0)
 		r = run(&job, send_blocks, take_blocks);
+	int64_t ended = 0;
+	for (int i = 0; r == 0 && i < DUCT_READERS; i++)
+		ended = job.shared->ended[i] > ended ? job.shared->ended[i] : ended;
 	if (r == 0)
-		*result = (double)job.shared->total /
-			  ((double)(job.shared->ended - job.shared->begun) / 1e9);
+		*result = (double)job.shared->total / ((double)(ended - job.shared->begun) / 1e9);
 	job_fini(&job);
 	return r;
 }

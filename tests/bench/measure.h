@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is measured on a duct, by two processes: one writes, one reads.
+// What is measured on a duct, by processes: one writes, one reads, or several do.
 #pragma once
 
 #include <stddef.h>
@@ -16,6 +16,9 @@ struct latency {
 // From before the write until a read that waits for it has returned, one message at a time.
 // 0, or -errno, the reason being on stderr.
 int measure_latency(struct latency *result, const struct duct *duct, unsigned samples);
-// Blocks of a size for a time, until the last byte is read. Every block is numbered, and the
-// reader checks. Gives blocks per second. Without a reader, until the last write returned.
+// From before both ends are opened, by two processes at once, until the reader has the first byte.
+int measure_first(struct latency *result, const char *from, const char *to, unsigned samples);
+// Blocks of a size for a time, until the last of the readers has the last byte. Every block is
+// numbered, and the reader checks. Gives blocks per second. Without a reader, until the last write
+// returned.
 int measure_flow(double *result, const struct duct *duct, size_t block, double seconds);

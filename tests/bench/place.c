@@ -24,7 +24,7 @@
 
 #define FLOOR "floor"
 
-static const char *const names[PLACE_NODES] = { "a", "b" };
+static const char *const names[PLACE_NODES] = { "a", "b", "c", "d", "e" };
 
 const char *build_name(enum build build)
 {
@@ -32,8 +32,14 @@ const char *build_name(enum build build)
 		[BUILD_REAL] = "real",
 		[BUILD_UNSIGNED] = "unsigned",
 		[BUILD_PLAIN] = "plain",
+		[BUILD_FIVE] = "five",
 	};
 	return build_names[build];
+}
+
+int place_nodes(enum build build)
+{
+	return build == BUILD_FIVE ? PLACE_NODES : 2;
 }
 
 // Below the directory, of a node.
@@ -124,27 +130,33 @@ static bool await_file(const char *path)
 	return false;
 }
 
-// The first node makes the network's key, which the second one needs.
-static int start_pair(struct place *place, enum build build, const char *daemon)
+// The first node makes the network's key, which the others need.
+static int start_network(struct place *place, enum build build, const char *daemon)
 {
-	struct pair *pair = &place->pairs[build];
+	struct network *network = &place->networks[build];
 	char seed[32], path[PATH_MAX];
-	int port = place_free_port(), other = place_free_port();
+	int port = place_free_port();
 
-	for (int i = 0; i < PLACE_NODES; i++) {
+	for (int i = 0; i < place_nodes(build); i++) {
 		set_path(path, place, build, i, "");
 		if (mkdir(path, 0700) < 0)
 			return -errno;
 	}
-	if (port < 0 || other < 0)
-		return port < 0 ? port : other;
+	if (port < 0)
+		return port;
 	snprintf(seed, sizeof seed, "127.0.0.1:%d", port);
-	pair->nodes[0] = start_node(place, build, daemon, 0, port, "none");
+	network->nodes[0] = start_node(place, build, daemon, 0, port, "none");
 	set_key_path(path, place, build);
-	if (pair->nodes[0] < 0 || !await_file(path))
+	if (network->nodes[0] < 0 || !await_file(path))
 		return -ETIMEDOUT;
-	pair->nodes[1] = start_node(place, build, daemon, 1, other, seed);
-	return pair->nodes[1] < 0 ? -EAGAIN : 0;
+	for (int i = 1; i < place_nodes(build); i++) {
+		port = place_free_port();
+		network->nodes[i] =
+			port < 0 ? port : start_node(place, build, daemon, i, port, seed);
+		if (network->nodes[i] < 0)
+			return -EAGAIN;
+	}
+	return 0;
 }
 
 static int make_directory(struct place *place)
@@ -172,7 +184,7 @@ int place_make(struct place *place, const char *const daemons[BUILDS])
 	if (place->floor < 0)
 		return -EAGAIN;
 	for (int i = 0; r == 0 && i < BUILDS; i++)
-		r = start_pair(place, i, daemons[i]);
+		r = start_network(place, i, daemons[i]);
 	return r;
 }
 
@@ -217,7 +229,7 @@ bool place_clear(struct place *place)
 	char path[PATH_MAX];
 
 	for (int i = 0; i < BUILDS * PLACE_NODES; i++)
-		end_daemon(place->pairs[i / PLACE_NODES].nodes[i % PLACE_NODES]);
+		end_daemon(place->networks[i / PLACE_NODES].nodes[i % PLACE_NODES]);
 	end_daemon(place->floor);
 	if (!place->directory[0])
 		return true;
@@ -244,22 +256,29 @@ static bool read_line(const char *path, char *line, size_t size)
 	return n > 0;
 }
 
-static int await_pair(struct place *place, enum build build)
+// Everyone is linked to the first one, and that to the second one.
+static int await_network(struct place *place, enum build build)
 {
-	struct pair *pair = &place->pairs[build];
-	char path[PATH_MAX], ids[PLACE_NODES][64], stream[160];
+	struct network *network = &place->networks[build];
+	char path[PATH_MAX], ids[PLACE_NODES][64], suffix[160];
 
-	for (int i = 0; i < PLACE_NODES; i++) {
+	for (int i = 0; i < place_nodes(build); i++) {
 		set_path(path, place, build, i, "/id");
 		if (!await_file(path) || !read_line(path, ids[i], sizeof ids[i]))
 			return -ETIMEDOUT;
-		set_path(pair->broadcast[i], place, build, i, "/broadcast");
+		set_path(network->broadcast[i], place, build, i, "/broadcast");
 	}
-	for (int i = 0; i < PLACE_NODES; i++) {
-		snprintf(stream, sizeof stream, "/peers/%s/stream", ids[!i]);
-		set_path(pair->stream[i], place, build, i, stream);
-		if (!await_file(pair->stream[i]))
+	for (int i = 0; i < place_nodes(build); i++) {
+		snprintf(suffix, sizeof suffix, "/peers/%.63s/stream", ids[!i]);
+		set_path(path, place, build, i, suffix);
+		if (!await_file(path))
 			return -ETIMEDOUT;
+	}
+	for (int i = 0; i < 2; i++) {
+		snprintf(suffix, sizeof suffix, "/peers/%.63s/stream", ids[!i]);
+		set_path(network->stream[i], place, build, i, suffix);
+		snprintf(suffix, sizeof suffix, "/peers/%.63s/pipes", ids[!i]);
+		set_path(network->pipes[i], place, build, i, suffix);
 	}
 	return 0;
 }
@@ -270,7 +289,7 @@ int place_await(struct place *place)
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < BUILDS; i++)
-		r = await_pair(place, i);
+		r = await_network(place, i);
 	snprintf(place->wake, PATH_MAX, "%s/" FLOOR "/wake", place->directory);
 	snprintf(place->noop, PATH_MAX, "%s/" FLOOR "/noop", place->directory);
 	set_path(path, place, BUILD_REAL, 0, "/version");
@@ -297,8 +316,8 @@ static size_t resident(pid_t pid)
 size_t place_resident(const struct place *place)
 {
 	size_t most = 0;
-	for (int i = 0; i < PLACE_NODES; i++) {
-		size_t n = resident(place->pairs[BUILD_REAL].nodes[i]);
+	for (int i = 0; i < place_nodes(BUILD_REAL); i++) {
+		size_t n = resident(place->networks[BUILD_REAL].nodes[i]);
 		most = n > most ? n : most;
 	}
 	return most;

@@ -23,7 +23,7 @@ struct reference {
 	size_t block; // 0: none
 };
 
-// A ratio and its bound.
+// A ratio, or a figure where nothing is below it, and its bound.
 struct target {
 	const char *name;
 	struct reference above, below, and_below;
@@ -73,6 +73,18 @@ static const struct target targets[] = {
 		BROADCAST(TABLE_RATE, BUILD_UNSIGNED, 64), { 0 }, 0.8, false },
 	VOLUME_TARGETS("64 KiB", 64 * KIB),
 	VOLUME_TARGETS("1 MiB", 1 * MIB),
+	{ "pipe / socat at 64 KiB", { TABLE_VOLUME, DUCT_CHANNEL, BUILD_REAL, 64 * KIB },
+		RIVAL(DUCT_SOCAT, 64 * KIB), { 0 }, 1.0, false },
+	{ "pipe / socat at 1 MiB", { TABLE_VOLUME, DUCT_CHANNEL, BUILD_REAL, 1 * MIB },
+		RIVAL(DUCT_SOCAT, 1 * MIB), { 0 }, 1.0, false },
+	{ "five nodes, messages/s of 64 B at the slowest", BROADCAST(TABLE_RATE, BUILD_FIVE, 64),
+		{ 0 }, { 0 }, 26000, false },
+	{ "five nodes, GB/s at 64 KiB at the slowest",
+		BROADCAST(TABLE_VOLUME, BUILD_FIVE, 64 * KIB), { 0 }, { 0 }, 0.3, false },
+	{ "two nodes, broadcast GB/s at 64 KiB", BROADCAST(TABLE_VOLUME, BUILD_REAL, 64 * KIB),
+		{ 0 }, { 0 }, 1.0, false },
+	{ "two nodes, stream GB/s at 64 KiB", STREAM(TABLE_VOLUME, BUILD_REAL, 64 * KIB), { 0 },
+		{ 0 }, 1.0, false },
 	{ "broadcast p50 / (FUSE wake + TCP on loopback)", BROADCAST(TABLE_LATENCY, BUILD_REAL, 64),
 		{ TABLE_LATENCY, DUCT_WAKE, BUILD_REAL, 64 },
 		{ TABLE_LATENCY, DUCT_TCP, BUILD_REAL, 64 }, 1.5, true },
@@ -142,17 +154,20 @@ static const struct series *look_up(const struct figures *figures, const struct 
 
 static void print_target(const struct figures *figures, const struct target *t)
 {
+	const struct series *above = look_up(figures, &t->above);
 	const struct series *below = look_up(figures, &t->below);
 	struct series ratio = { 0 };
 
-	if (below->count)
-		ratio = series_ratio(
-			look_up(figures, &t->above), below, look_up(figures, &t->and_below));
+	if (!below)
+		ratio = *above;
+	else if (below->count)
+		ratio = series_ratio(above, below, look_up(figures, &t->and_below));
 	double median = series_spread(&ratio).median;
 	bool reached = t->at_most ? median <= t->bound : median >= t->bound;
+	int decimals = t->bound < 100 ? 2 : 0;
 	printf("| %s |", t->name);
-	print_spread(&ratio, 2);
-	printf(" at %s %.1f | %s |\n", t->at_most ? "most" : "least", t->bound,
+	print_spread(&ratio, decimals);
+	printf(" at %s %.*f | %s |\n", t->at_most ? "most" : "least", decimals / 2, t->bound,
 		!ratio.count ? ""
 		: reached    ? "yes"
 			     : "NO");
@@ -178,6 +193,7 @@ static void print_name(const struct figure *f)
 		[BUILD_REAL] = "",
 		[BUILD_UNSIGNED] = ", unsigned",
 		[BUILD_PLAIN] = ", unencrypted",
+		[BUILD_FIVE] = " to four others, at the slowest",
 	};
 	printf("| %s%s |", duct_name(f->kind), notes[f->build]);
 }
@@ -187,6 +203,8 @@ static void print_table(const struct figures *figures, enum table table)
 	static const char *const heads[] = {
 		[TABLE_LATENCY] = "| 64 B, write to blocked read | p50 us | spread | p99 us | "
 				  "spread |\n|---|---:|---:|---:|---:|",
+		[TABLE_FIRST] = "| opened by both, to the first byte | p50 us | spread | p99 us | "
+				"spread |\n|---|---:|---:|---:|---:|",
 		[TABLE_RATE] = "| 64 B, one writer | messages/s | spread |\n|---|---:|---:|",
 		[TABLE_VOLUME] = "| one writer | write | GB/s | spread |\n|---|---:|---:|---:|",
 	};
@@ -200,7 +218,7 @@ static void print_table(const struct figures *figures, enum table table)
 		if (table == TABLE_VOLUME)
 			printf(" %zu KiB |", f->block / KIB);
 		print_spread(&f->first, table == TABLE_RATE ? 0 : table == TABLE_VOLUME ? 2 : 1);
-		if (table == TABLE_LATENCY)
+		if (table == TABLE_LATENCY || table == TABLE_FIRST)
 			print_spread(&f->second, 1);
 		printf("\n");
 	}
@@ -211,6 +229,7 @@ int report_print(const struct figures *figures, const struct place *place)
 	print_head(figures, place);
 	print_targets(figures);
 	print_table(figures, TABLE_LATENCY);
+	print_table(figures, TABLE_FIRST);
 	print_table(figures, TABLE_RATE);
 	print_table(figures, TABLE_VOLUME);
 	return fflush(stdout) == 0 ? 0 : -EIO;

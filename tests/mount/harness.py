@@ -387,9 +387,11 @@ class Task:
         """What the function returned; its failure is ours."""
         data = b''
         end = time.monotonic() + seconds * SLOWNESS
+        waiting = select.poll()  # select(2) knows no descriptor above 1023
+        waiting.register(self.read_end, select.POLLIN)
         while True:
             left = end - time.monotonic()
-            if left <= 0 or not select.select([self.read_end], [], [], left)[0]:
+            if left <= 0 or not waiting.poll(left * 1000):
                 fail('%s: not ended within %.0f s (%s)' % (
                     self.name, seconds * SLOWNESS, describe(proc(self.pid))))
             part = os.read(self.read_end, MIB)

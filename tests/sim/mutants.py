@@ -15,7 +15,7 @@ CAUGHT_BY = {
     'miser': 'flow --nodes 20',
     'shared': 'busy --nodes 20 --messages 200',
     'deaf': 'steady --nodes 30',
-    'stranger': 'chaos --nodes 30',
+    'stranger': 'chaos --nodes 40',
     'forgetful': 'chaos --nodes 40',
     'ghost': 'chaos --nodes 40',
     'gossip': 'steady --nodes 30',

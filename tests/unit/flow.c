@@ -169,3 +169,26 @@ Test(flow, a_window_grows_alone_and_less_in_company)
 	}
 	cr_expect_eq(w.nodes[1].node->broadcast.window, SOURCE_WINDOW_LEAST);
 }
+
+// Much comes fast: the one that sends keeps it until the other says that it has it, and hears of
+// that before the log is full, however long the pause was to be.
+Test(flow, what_comes_fast_is_not_held_up_by_words)
+{
+	const uint32_t enough = 5 * RETAIN_BYTES / 100000;
+
+	world_init(&w, 8);
+	w.latency = MILLISECOND / 4;
+	world_start(&w, 0);
+	world_start(&w, 1);
+	world_seed(&w, 1, 0);
+	world_run(&w, 2 * SECOND);
+	uint64_t began = w.now;
+	uint32_t before = w.nodes[1].read[0];
+	while (w.nodes[1].read[0] - before < enough && w.now - began < SECOND) {
+		while (world_publish(&w, 0, 100000))
+			;
+		world_run(&w, MILLISECOND);
+	}
+	// For each time that the log is full it waited for DIGEST_INTERVAL.
+	cr_expect_lt(w.now - began, 3 * DIGEST_INTERVAL);
+}
