@@ -177,8 +177,8 @@ def what_goes_wrong(lab, over):
     table.mount('-s', bad)
     table.umount(bad)
     table.mount(path)
-    equal(table.mount('smokefs', path, '-t', 'smokefs', code=USAGE),
-          "smokefs: SEED: 'smokefs' is not a seed; write host:port, [IPv6]:port or none\n", 'source')
+    equal(table.mount('nobody', path, '-t', 'smokefs', code=USAGE),
+          "smokefs: SEED: 'nobody' is not a seed; write host:port, [IPv6]:port or none\n", 'source')
     equal(table.mount(path, '-o', 'remount,ro', code=USAGE),
           'smokefs: -o remount: a mount cannot be changed; unmount it and mount it again\n',
           'remount')
