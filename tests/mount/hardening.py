@@ -124,10 +124,13 @@ def no_core(lab):
     need_filter()
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    # A shell starts what it runs in the background with this one ignored.
+    before = signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     try:
         node = lab.node()
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+        signal.signal(signal.SIGQUIT, before)
     node.send(signal.SIGQUIT)
     _, ended = os.waitpid(node.pid, 0)
     node.pid = None
