@@ -180,7 +180,7 @@ def late_nonsense(who, node):
 
     def batch(first, total, *lengths):
         return NOTHING + frame(BATCH, signed(who, node, b'smokefs/1 batch', struct.pack(
-            '>QIH', first, total, len(lengths)) + b''.join(struct.pack('>I', n) for n in lengths)
+            '>QQIH', first, 0, total, len(lengths)) + b''.join(struct.pack('>I', n) for n in lengths)
             + bytes(32) * -(-total // (16 * KIB))))
 
     def announce(kind, claimed, payload):
@@ -253,7 +253,7 @@ def false_signatures(lab):
     """What is not signed as it says closes the link that it came over, and goes nowhere."""
     a, b = lab.pair(options=['--max-peers', '0'])
     watch = Watch(a, b)
-    size = struct.pack('>QIHI', 1, 5, 1, 5) + bytes(32)
+    size = struct.pack('>QQIHI', 1, 0, 5, 1, 5) + bytes(32)
     beacon = struct.pack('>QBHQ', 1, 1, 8, 1)
     for i in range(4):
         who, other = identity(i), identity(100 + i)
@@ -423,21 +423,20 @@ def deaf_peer(lab):
     reader = lab.task(read_much, b.path('broadcast'), 12 * MIB)
     b.wait_status('parked_reads', 1)
     task = lab.task(write_much, a.path('broadcast'), 12 * MIB)
-    # Answers pings and grants nothing.
-    end = time.monotonic() + 25
+    # Answers pings and grants nothing: cut loose after twice stall_timeout.
+    end = time.monotonic() + 12 * SLOWNESS
     raw.timeout(0.2)
-    while time.monotonic() < end and not watch.events('remove'):
+    while time.monotonic() < end and not watch.events('slow'):
         try:
             for kind, payload in raw.frames():
                 if kind == PING:
                     raw.send(frame(PONG, payload))
-                if watch.events('remove'):
+                if watch.events('slow'):
                     break
         except TimeoutError:
             pass
-    check(watch.events('remove'), 'a peer that takes nothing stays for ever')
-    e, = watch.events('remove')
-    check(e.reason in ('slow', 'timeout'), 'reason=' + e.reason)
+    check(watch.events('slow'), 'a peer that takes nothing holds up the others')
+    equal(watch.events('remove'), [], 'it may catch up')
     task.result(30)
     equal(reader.result(30), 12 * MIB, 'bytes at the other peer')
     raw.close()

@@ -288,9 +288,11 @@ class Story:
         self.step('5 %% of all packets are lost (%s)' % how)
         time.sleep(10)
         lossless(self.all, how)
-        for m in self.all:
-            equal([e.line for e in m.events('remove') if e.reason == 'timeout'], [],
-                  m.name + ': a false alarm')
+        # A segment that is lost four times in a row, which five in a million are, comes later than
+        # ping_timeout: one link, seen from both ends.
+        alarms = [m.name + ': ' + e.line for m in self.all for e in m.events('remove')
+                  if e.reason == 'timeout']
+        check(len(alarms) <= 2, 'false alarms: %s' % alarms)
         self.caught_up('after the loss')
         self.no_gaps()
 
