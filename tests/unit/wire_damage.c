@@ -430,14 +430,14 @@ static int decode_copy(enum frame_type type, const uint8_t *p, size_t n)
 
 Test(wire_damage, samples_cover_every_type)
 {
-	bool seen[FRAME_PIPE_FREE + 1] = { [0] = true };
+	bool seen[FRAME_STALL + 1] = { [0] = true };
 	for (size_t i = 0; i < sample_count; i++) {
 		seen[sample[i].type] = true;
 		cr_expect_eq(decode_copy(sample[i].type, buffer_bytes(&samples) + sample[i].at,
 				     sample[i].n),
 			0, "sample %zu", i);
 	}
-	for (int type = 0; type <= FRAME_PIPE_FREE; type++)
+	for (int type = 0; type <= FRAME_STALL; type++)
 		cr_expect(seen[type], "type %d", type);
 }
 
