@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Lanes: what goes over a link next, and the credit for it. What arrives is core/broadcast's.
+// The sending side of lanes: what goes over a link next, and what is held for it. What is received
+// is credited in core/window.c.
 #include "core/lane.h"
 
 #include <stdlib.h>
@@ -39,57 +40,6 @@ struct lane *lane_get(struct link *link, struct source *s)
 	lane->active = link->exchanged;
 	link->lanes[s->slot] = lane;
 	return lane;
-}
-
-static void lane_due(struct link *link, struct lane *lane)
-{
-	if (lane->is_due)
-		return;
-	lane->is_due = true;
-	DL_APPEND2(link->due, lane, due_prev, due_next);
-	link_touch(link);
-}
-
-void lane_owe(struct link *link, struct lane *lane, uint64_t bytes)
-{
-	lane->owed += bytes;
-	lane_take(link, lane, 0);
-}
-
-void lane_take(struct link *link, struct lane *lane, uint64_t bytes)
-{
-	lane->outstanding += bytes;
-	// A quarter is worth a frame; less is when it may be all that the sender lacks, because a
-	// reader holds the rest.
-	if (lane->owed >= lane->window / 4 ||
-		(lane->owed && lane->outstanding > lane->window / 4 * 3))
-		lane_due(link, lane);
-}
-
-// The batch that is being kept. What came before it is given back some day without it.
-static uint64_t under_way(const struct lane *lane)
-{
-	const struct batch *b = lane->source->partial;
-	return lane->receiving == LANE_KEEP && b ? batch_charge(b) : 0;
-}
-
-void lane_expect(struct link *link, struct lane *lane)
-{
-	if (under_way(lane) > lane->window)
-		lane_due(link, lane);
-}
-
-// Credit that is too little to be worth a frame, given back because nothing more comes: a lane
-// without anything under way can be forgotten by both ends.
-void lane_settle_all(struct node *node)
-{
-	struct link *link;
-	DL_FOREACH (node->links, link)
-		for (uint32_t i = 0; link_up(link) && i < link->lane_count; i++) {
-			struct lane *lane = link->lanes[i];
-			if (lane && lane->owed && node->now - lane->source->active > RETAIN_TIME)
-				lane_due(link, lane);
-		}
 }
 
 static void lane_unready(struct link *link, struct lane *lane)
@@ -566,19 +516,6 @@ bool lane_output(struct link *link)
 	return false;
 }
 
-// By how much more, or less, than is owed the lane's credit is to be raised, so that all windows
-// together are what this node may have to keep, and a batch that has begun can end.
-static uint64_t resize_window(const struct node *node, struct lane *lane)
-{
-	uint64_t before = lane->window, least = before > lane->owed ? before - lane->owed : 0;
-	uint64_t wanted = under_way(lane);
-
-	if (wanted < node->broadcast.window)
-		wanted = node->broadcast.window;
-	lane->window = wanted > least ? wanted : least;
-	return lane->window - before; // wraps, and is added to what is no less
-}
-
 void lane_grant(struct link *link, struct lane *lane, uint32_t bytes)
 {
 	uint64_t *credit = credit_of(link, lane);
@@ -586,22 +523,4 @@ void lane_grant(struct link *link, struct lane *lane, uint32_t bytes)
 	// More than there can be when one of the two has forgotten the source meanwhile.
 	*credit = *credit + bytes < SOURCE_WINDOW ? *credit + bytes : SOURCE_WINDOW;
 	lane_update(link, lane);
-}
-
-void lane_credit(struct link *link)
-{
-	struct lane *lane, *next;
-	if (MUTANT(miser))
-		return;
-	DL_FOREACH_SAFE2(link->due, lane, next, due_next)
-	{
-		uint64_t grant = lane->owed + resize_window(link->node, lane);
-		struct frame_credit f = { lane->source->key, (uint32_t)grant };
-		if (grant)
-			wire_put_credit(&link->control, &f);
-		lane->outstanding -= lane->owed;
-		lane->owed = 0;
-		lane->is_due = false;
-		DL_DELETE2(link->due, lane, due_prev, due_next);
-	}
 }

@@ -17,8 +17,9 @@ static bool forgettable(const struct node *node, const struct source *s)
 		return false;
 	DL_FOREACH (node->links, link) {
 		const struct lane *lane = lane_find(link, s);
-		if (lane &&
-			(lane->outstanding || lane->credit < SOURCE_WINDOW_LEAST || lane->pulled))
+		// A cut-loose lane may be in the middle of what has left the log.
+		if (lane && (lane->cursor || lane->outstanding || lane->pulled ||
+				    lane->credit < SOURCE_WINDOW_LEAST))
 			return false;
 	}
 	return true;

@@ -3,27 +3,12 @@
 // 0.0.4. What is counted, and what it means, is theirs who count.
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/handle.h"
 #include "fs/text.h"
-
-// The longest line has two labels, every byte of which may be escaped by another.
-#define LINE 512
-
-static void __attribute__((format(printf, 2, 3))) print(struct buffer *out, const char *format, ...)
-{
-	char line[LINE];
-	va_list arguments;
-
-	va_start(arguments, format);
-	int n = vsnprintf(line, sizeof line, format, arguments);
-	va_end(arguments);
-	buffer_append(out, line, n < LINE ? (size_t)n : LINE - 1);
-}
 
 struct label {
 	char text[2 * NAME_MAX_LENGTH + 1];
@@ -45,19 +30,19 @@ static struct label escape(const char *value)
 
 static void head(struct buffer *out, const char *name, const char *type, const char *help)
 {
-	print(out, "# HELP smokefs_%s %s\n# TYPE smokefs_%s %s\n", name, help, name, type);
+	text_print(out, "# HELP smokefs_%s %s\n# TYPE smokefs_%s %s\n", name, help, name, type);
 }
 
 static void gauge(struct buffer *out, const char *name, uint64_t value, const char *help)
 {
 	head(out, name, "gauge", help);
-	print(out, "smokefs_%s %" PRIu64 "\n", name, value);
+	text_print(out, "smokefs_%s %" PRIu64 "\n", name, value);
 }
 
 static void seconds(struct buffer *out, const char *name, uint64_t microseconds, const char *help)
 {
 	head(out, name, "gauge", help);
-	print(out, "smokefs_%s %" PRIu64 ".%06" PRIu64 "\n", name, microseconds / SECOND,
+	text_print(out, "smokefs_%s %" PRIu64 ".%06" PRIu64 "\n", name, microseconds / SECOND,
 		microseconds % SECOND);
 }
 
@@ -67,7 +52,7 @@ static void counter(struct buffer *out, const char *name, uint64_t value, const 
 
 	snprintf(full, sizeof full, "%s_total", name);
 	head(out, full, "counter", help);
-	print(out, "smokefs_%s %" PRIu64 "\n", full, value);
+	text_print(out, "smokefs_%s %" PRIu64 "\n", full, value);
 }
 
 static void add_node(struct buffer *out, const struct node *node)
@@ -75,12 +60,12 @@ static void add_node(struct buffer *out, const struct node *node)
 	const struct node_config *c = node_config(node);
 
 	head(out, "info", "gauge", "The node; always 1.");
-	print(out, "smokefs_info{id=\"%s\",name=\"%s\",version=\"%s\",address=\"%s\"} 1\n",
+	text_print(out, "smokefs_info{id=\"%s\",name=\"%s\",version=\"%s\",address=\"%s\"} 1\n",
 		id_format(node_id(node)).text, escape(c->name).text, SMOKEFS_VERSION,
 		address_format(&c->address).text);
 	head(out, "component_info", "gauge",
 		"The lowest id of those whom this node can reach; always 1.");
-	print(out, "smokefs_component_info{component=\"%s\"} 1\n",
+	text_print(out, "smokefs_component_info{component=\"%s\"} 1\n",
 		id_format(node_component(node)).text);
 	gauge(out, "component_beacons", node_component_beacons(node),
 		"Number of the latest beacon of the component.");
@@ -186,18 +171,19 @@ enum { PEER_RECEIVED, PEER_SENT, PEER_RTT, PEER_QUEUED, PEER_METRICS };
 static void add_peer(struct buffer outs[PEER_METRICS], const struct peer *peer)
 {
 	struct label name = escape(peer->name);
-	char labels[LINE / 2];
+	char labels[TEXT_LINE / 2];
 
 	snprintf(labels, sizeof labels, "{peer=\"%s\",name=\"%s\"}", id_format(&peer->id).text,
 		name.text);
-	print(&outs[PEER_RECEIVED], "smokefs_peer_received_bytes_total%s %" PRIu64 "\n", labels,
-		peer->bytes_in);
-	print(&outs[PEER_SENT], "smokefs_peer_sent_bytes_total%s %" PRIu64 "\n", labels,
+	text_print(&outs[PEER_RECEIVED], "smokefs_peer_received_bytes_total%s %" PRIu64 "\n",
+		labels, peer->bytes_in);
+	text_print(&outs[PEER_SENT], "smokefs_peer_sent_bytes_total%s %" PRIu64 "\n", labels,
 		peer->bytes_out);
 	if (peer->rtt)
-		print(&outs[PEER_RTT], "smokefs_peer_rtt_seconds%s %" PRIu64 ".%06" PRIu64 "\n",
-			labels, peer->rtt / SECOND, peer->rtt % SECOND);
-	print(&outs[PEER_QUEUED], "smokefs_peer_queued_bytes%s %" PRIu64 "\n", labels,
+		text_print(&outs[PEER_RTT],
+			"smokefs_peer_rtt_seconds%s %" PRIu64 ".%06" PRIu64 "\n", labels,
+			peer->rtt / SECOND, peer->rtt % SECOND);
+	text_print(&outs[PEER_QUEUED], "smokefs_peer_queued_bytes%s %" PRIu64 "\n", labels,
 		peer->queued);
 }
 

@@ -15,6 +15,11 @@ struct text_context {
 	uint32_t serial; // of the peer, for files of a peer
 };
 
+#define TEXT_LINE 512 // bytes: of metrics, with two labels, every byte of which may be escaped
+
+// Appends one line, cut off at TEXT_LINE.
+__attribute__((format(printf, 2, 3))) void text_print(struct buffer *out, const char *format, ...);
+
 // Each appends the file's content: 0, -ENOMEM, or -ESTALE when the peer is gone.
 int text_status(struct buffer *out, const struct text_context *context);
 int text_metrics(struct buffer *out, const struct text_context *context);
