@@ -399,9 +399,10 @@ def many_handles(lab):
         HANDLES, before / 1e6, *(' '.join('%.1f' % (n / 1e6) for n in list)
                                  for list in (full, after))))
     memory.check()
-    # What malloc(3) keeps of it is used the next time.
-    check(SANITIZED or after[0] < before + 2e6 + 600 * HANDLES, 'not given back')
-    check(SANITIZED or after[2] < after[1] + 1e6, 'a leak')
+    # What malloc(3) keeps of it is used the next time; batches come and go by the megabyte, and how
+    # many there are at the end of a round is chance.
+    check(SANITIZED or after[0] < before + 8e6 + 600 * HANDLES, 'not given back')
+    check(SANITIZED or after[2] < after[0] + 4e6, 'a leak')
 
 
 if __name__ == '__main__':
